@@ -1,0 +1,1 @@
+"""The adapters that come with TrackBridge, one module per tracker."""

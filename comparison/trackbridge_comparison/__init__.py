@@ -1,0 +1,1 @@
+"""Runs the same experiments through every backend and reports what was measured."""

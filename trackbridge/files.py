@@ -1,0 +1,108 @@
+"""The run's store of contents: each stored once under ``RUN/files/<sha256>``."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from trackbridge.errors import SettingsError
+from trackbridge.records import FileRef
+
+_CHUNK = 1 << 20
+_FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file
+
+
+def add_bytes(store: Path, data: bytes, name: str) -> FileRef:
+    """Store `data`; `name` is the relative name that users see."""
+    digest = hashlib.sha256(data).hexdigest()
+    if not (store / digest).exists():
+        with _new(store, digest) as file:
+            file.write(data)
+    return FileRef(name, digest, len(data))
+
+
+def add_file(store: Path, source: Path, name: str) -> FileRef:
+    """Store a copy of `source` as it is now: a reflink where the file system can, else a copy. Later changes of `source` do not matter.
+
+    Raises:
+        SettingsError: `source` is no readable regular file.
+    """
+    try:
+        with source.open("rb") as original:
+            if not stat.S_ISREG(os.fstat(original.fileno()).st_mode):
+                raise SettingsError(f"{source} is not a regular file")
+            store.mkdir(parents=True, exist_ok=True, mode=0o700)
+            partial = store / f".{secrets.token_hex(8)}.part"
+            hasher, size = hashlib.sha256(), 0
+            try:
+                with open(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") as copy:
+                    cloned = _clone(original.fileno(), copy.fileno())
+                    while chunk := (copy if cloned else original).read(_CHUNK):
+                        hasher.update(chunk)
+                        size += len(chunk)
+                        if not cloned:
+                            copy.write(chunk)
+                digest = hasher.hexdigest()
+                os.replace(partial, store / digest)
+            finally:
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise SettingsError(f"cannot log {source}: {error.strerror or error}") from error
+    return FileRef(name, digest, size)
+
+
+def tree(root: Path, folder: str = "") -> Iterator[tuple[Path, str]]:
+    """(file, relative name) of a file, or of all regular files below a folder in a fixed order. Links are not followed."""
+    if not root.is_dir():
+        yield root, safe_name(folder or root.name)
+        return
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield path, safe_name(path.relative_to(root).as_posix())
+
+
+def safe_name(name: str) -> str:
+    """`name` as a relative path that cannot leave its folder: no root, drive, ``..``, backslash or control character.
+
+    Parts that would do so are percent-encoded; the result of two different names differs.
+    """
+    parts = []
+    for part in name.replace("%", "%25").replace("\\", "%5C").split("/"):
+        clean = "".join(char if char.isprintable() else f"%{ord(char):02X}" for char in part)
+        if clean in ("", ".", ".."):
+            clean = clean.replace(".", "%2E") or "%"
+        if len(clean) > 1 and clean[1] == ":":
+            clean = clean.replace(":", "%3A", 1)
+        while len(clean.encode("utf-8", "surrogatepass")) > 200:
+            clean = clean[:60] + "%-" + hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        parts.append(clean)
+    return str(PurePosixPath(*parts))
+
+
+@contextlib.contextmanager
+def _new(store: Path, digest: str) -> Iterator[BinaryIO]:
+    """A file that appears under its name only when it is whole."""
+    store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = store / f".{secrets.token_hex(8)}.part"
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file
+        os.replace(partial, store / digest)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _clone(source: int, target: int) -> bool:
+    try:
+        import fcntl
+
+        fcntl.ioctl(target, _FICLONE, source)
+    except (ImportError, OSError):
+        return False
+    return True

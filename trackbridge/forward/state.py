@@ -1,0 +1,210 @@
+"""What a forwarder keeps on disk for one (run, target): its cursor, its health, its lease, its dead letters.
+
+Everything lies in ``RUN/forward/<target>/``. The training process reads the health, and asks nothing of the forwarder.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from trackbridge import host
+from trackbridge.adapters import Position, Target
+from trackbridge.deviations import Deviation
+from trackbridge.records import Record, encode
+
+LEASE_SECONDS = 60.0
+
+
+class State(StrEnum):
+    STARTING = "starting"  # its client is being imported, the run opened
+    HEALTHY = "healthy"
+    WAITING = "waiting"  # the tracker cannot be reached; it is asked again and again
+    DEGRADED = "degraded"  # stopped after a bug or a removed run; the journal keeps everything
+    UNAVAILABLE = "unavailable"  # its client is not installed; `trackbridge sync` delivers later
+    DELIVERED = "delivered"  # the run has ended and everything is in the tracker
+
+
+FINAL = (State.DEGRADED, State.UNAVAILABLE, State.DELIVERED)
+
+
+class Health(msgspec.Struct, kw_only=True):
+    """What a target's forwarder last said of itself."""
+
+    target: str
+    state: str = State.STARTING
+    message: str = ""  # what is wrong, and the remedy
+    delivered: int = 0  # values that the tracker holds for certain: points, media, artifacts
+    pending: int = 0  # records of the journal that are not yet confirmed
+    dead: int = 0  # records in the dead-letter file
+    damaged: int = 0  # journal bytes that could not be read
+    deviations: list[Deviation] = []
+    id: str = ""
+    where: str = ""
+    url: str = ""
+    hint: str = ""
+    mode: str = ""
+    opens: int = 0  # how often a Writer has opened the run
+    pid: int = 0
+    time: float = 0.0
+
+
+class Cursor(msgspec.Struct):
+    """How far delivery is: what the last `flush` confirmed."""
+
+    position: Position = Position()
+    delivered: int = 0
+    deviations: list[Deviation] = []
+    opened: bool = False
+    closed: bool = False  # the run was closed in the tracker, and nothing was logged since
+
+
+class TargetState:
+    """The folder of one target."""
+
+    def __init__(self, run: Path, target: Target) -> None:
+        self.run, self.target = run, target
+        self.directory = run / "forward" / target.slug
+
+    def prepare(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "log.txt"
+
+    @property
+    def dead_letters(self) -> Path:
+        return self.directory / "dead-letters.jsonl"
+
+    def health(self) -> Health:
+        try:
+            return msgspec.json.decode((self.directory / "health.json").read_bytes(), type=Health)
+        except (OSError, msgspec.DecodeError):
+            return Health(target=str(self.target))
+
+    def save_health(self, health: Health) -> None:
+        health.time = time.time()
+        _replace(self.directory / "health.json", msgspec.json.encode(health))
+
+    def cursor(self) -> Cursor:
+        """The saved cursor; a fresh one when there is none. A damaged file counts as none: delivery then starts again, by recovery."""
+        try:
+            return msgspec.json.decode((self.directory / "cursor.json").read_bytes(), type=Cursor)
+        except (OSError, msgspec.DecodeError):
+            return Cursor()
+
+    def save_cursor(self, cursor: Cursor) -> None:
+        """Replace the cursor; it survives a power cut, since records before it are not sent again."""
+        _replace(self.directory / "cursor.json", msgspec.json.encode(cursor), sync=True)
+
+    def bury(self, record: Record, reason: str) -> None:
+        """Append `record` to the dead letters with its reason."""
+        line = msgspec.json.encode(
+            {"shard": record.shard, "sequence": record.sequence, "reason": reason, "record": encode([record.event]).hex()}
+        )
+        with self.dead_letters.open("ab") as file:
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def dead(self) -> int:
+        try:
+            return self.dead_letters.read_bytes().count(b"\n")
+        except OSError:
+            return 0
+
+
+class Lease(msgspec.Struct):
+    host: str
+    pid: int
+    since: int
+    token: str
+
+
+class LeaseFile:
+    """At most one forwarder per (run, target). Held by a live process of this host, or for 60 s after another host's last heartbeat."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "lease.json"
+        self._lease = Lease(host.identity(), os.getpid(), time.time_ns(), secrets.token_hex(8))
+
+    def acquire(self) -> Lease | None:
+        """Take the lease; None when it is ours now, else who holds it."""
+        while True:
+            temporary = self._path.with_name(f".lease-{self._lease.token}")
+            temporary.write_bytes(msgspec.json.encode(self._lease))
+            try:
+                os.link(temporary, self._path)  # atomic, and fails when there is one
+                return None
+            except FileExistsError:
+                holder = self._holder()
+                if holder is not None and self._holds(holder):
+                    return holder
+                stale = self._path.with_name(f".stale-{self._lease.token}")
+                try:
+                    os.rename(self._path, stale)
+                except FileNotFoundError:
+                    continue
+                taken = _lease(stale)
+                if holder is not None and taken is not None and taken.token != holder.token:
+                    os.rename(stale, self._path)  # another process was quicker, and this is its lease
+                stale.unlink(missing_ok=True)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def beat(self) -> bool:
+        """Say that the holder lives; False when the lease was lost to another."""
+        holder = self._holder()
+        if holder is None or holder.token != self._lease.token:
+            return False
+        os.utime(self._path)
+        return True
+
+    def release(self) -> None:
+        if self.beat():
+            self._path.unlink(missing_ok=True)
+
+    def _holder(self) -> Lease | None:
+        return _lease(self._path)
+
+    def _holds(self, lease: Lease) -> bool:
+        if lease.host == host.identity():
+            return not host.is_dead(lease.host, lease.pid, lease.since)
+        try:
+            return time.time() - self._path.stat().st_mtime < LEASE_SECONDS
+        except OSError:
+            return False
+
+
+def _lease(path: Path) -> Lease | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Lease)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def states(run: Path) -> Iterator[Health]:
+    """The health of every target that the run in folder `run` has had."""
+    directory = run / "forward"
+    for path in sorted(directory.glob("*/health.json")) if directory.is_dir() else []:
+        try:
+            yield msgspec.json.decode(path.read_bytes(), type=Health)
+        except (OSError, msgspec.DecodeError):
+            continue
+
+
+def _replace(path: Path, data: bytes, sync: bool = False) -> None:
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(temporary, path)

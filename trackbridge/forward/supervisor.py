@@ -1,0 +1,193 @@
+"""Starts one forwarder per target, two at a time, and starts it again when it dies.
+
+Two at a time, because fifteen clients that import at once take the cores that training needs; in the session of the training process, because
+on desktops a new session defeats ``nice`` (measured: training at 0.22 of its speed beside fifteen clients in sessions of their own, 0.85 here).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from trackbridge.adapters import Target
+from trackbridge.forward import worker
+from trackbridge.forward.state import FINAL, Health, State, TargetState
+from trackbridge.report import TargetReport
+from trackbridge.run import Forwarding
+
+AT_ONCE = 2
+STARTING_SECONDS = 120.0
+POLL_SECONDS = 0.1
+BACKOFF = (1.0, 30.0)
+
+
+class _Forwarder:
+    """One target's process, or thread."""
+
+    def __init__(self, run: Path, target: Target, arguments: Sequence[str], in_thread: bool) -> None:
+        self.state = TargetState(run, target)
+        self.state.prepare()
+        self._run, self._target, self._arguments, self._in_thread = run, target, list(arguments), in_thread
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread: threading.Thread | None = None
+        self._code: int | None = None
+        self.started_at = self.not_before = 0.0
+        self._backoff = BACKOFF[0]
+
+    @property
+    def running(self) -> bool:
+        if self._thread is not None:
+            return self._thread.is_alive()
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def starting(self) -> bool:
+        return self.running and self.health().state == State.STARTING and time.monotonic() - self.started_at < STARTING_SECONDS
+
+    @property
+    def final(self) -> bool:
+        return not self.running and self.started_at > 0 and self.health().state in FINAL
+
+    def health(self) -> Health:
+        return self.state.health()
+
+    def start(self) -> None:
+        if self.started_at:  # it died: wait longer each time it does so soon
+            lived = time.monotonic() - self.started_at
+            self._backoff = BACKOFF[0] if lived > 60 else min(self._backoff * 2, BACKOFF[1])
+        self.started_at = time.monotonic()
+        self.not_before = self.started_at + self._backoff
+        self.state.save_health(Health(target=str(self._target)))
+        if self._in_thread:
+            self._thread = threading.Thread(target=self._serve, name=f"trackbridge-{self._target.name}", daemon=True)
+            self._thread.start()
+            return
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        if self._target.credentials:
+            environment[worker.CREDENTIALS] = self._target.credentials
+        command = [sys.executable, "-I", "-m", worker.__name__, str(self._run), str(self._target), "--parent", str(os.getpid())]
+        with self.state.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command + self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, close_fds=True
+            )
+
+    def _serve(self) -> None:
+        try:
+            worker.serve(self._run, self._target, lambda: False, attach_sidecar="--no-sidecar" not in self._arguments)
+        except Exception as error:
+            self.state.save_health(Health(target=str(self._target), state=State.DEGRADED, message=f"{type(error).__name__}: {error}"))
+
+
+class Supervisor(Forwarding):
+    """The forwarders of one run.
+
+    Args:
+        run: the run's folder, whose journal has been begun.
+        targets: where to deliver; absolute.
+        in_thread: run the clients in this process (``TRACKBRIDGE_FORWARD=thread``), for machines with one core.
+        attach_sidecar: attach the journal to the run in each tracker.
+        opened: called once for each target when its run is open, or it is known that it cannot be.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        targets: Sequence[Target],
+        *,
+        in_thread: bool = False,
+        attach_sidecar: bool = True,
+        opened: Callable[[Health], None] = lambda health: None,
+    ) -> None:
+        arguments = [] if attach_sidecar else ["--no-sidecar"]
+        self._forwarders = [_Forwarder(run, target, arguments, in_thread) for target in targets]
+        self._opened, self._told = opened, set[str]()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="trackbridge-supervisor", daemon=True)
+        self._thread.start()
+
+    def health(self) -> list[Health]:
+        return [forwarder.health() for forwarder in self._forwarders]
+
+    def reports(self, records: int) -> list[TargetReport]:
+        return [report(forwarder.state, records) for forwarder in self._forwarders]
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until every target is delivered or cannot be; whether that came within `seconds`."""
+        until = time.monotonic() + seconds
+        with Progress() as progress:
+            while not all(forwarder.final for forwarder in self._forwarders):
+                if time.monotonic() > until:
+                    return False
+                progress.show(self.health())
+                time.sleep(POLL_SECONDS)
+        self._tell()
+        return True
+
+    def stop(self) -> None:
+        """Start nothing any more. Forwarders that run go on until their run is delivered."""
+        self._stop.set()
+
+    def _loop(self) -> None:
+        while not self._stop.is_set() and not all(forwarder.final for forwarder in self._forwarders):
+            starting = sum(forwarder.starting for forwarder in self._forwarders)
+            for forwarder in self._forwarders:
+                idle = not forwarder.running and not forwarder.final and time.monotonic() >= forwarder.not_before
+                if idle and starting < AT_ONCE and not self._stop.is_set():
+                    try:
+                        forwarder.start()
+                        starting += 1
+                    except OSError as error:
+                        forwarder.not_before = time.monotonic() + BACKOFF[1]
+                        forwarder.state.log.open("a").write(f"cannot start: {error}\n")
+            self._tell()
+            self._stop.wait(POLL_SECONDS)
+
+    def _tell(self) -> None:
+        for health in self.health():
+            if health.target not in self._told and (health.opens or health.state in FINAL or health.state == State.WAITING):
+                self._told.add(health.target)
+                self._opened(health)
+
+
+def report(state: TargetState, records: int) -> TargetReport:
+    """What a user sees of a target; `records`: how many this process's journal holds."""
+    health = state.health()
+    held = max(state.cursor().position.sequences.values(), default=0)
+    return TargetReport(
+        target=health.target,
+        state=health.state,
+        message=health.message,
+        delivered=health.delivered,
+        pending=0 if health.state == State.DELIVERED else max(0, records - held),
+        dead=health.dead,
+        deviations=health.deviations,
+        id=health.id,
+        where=health.where,
+        url=health.url,
+        hint=health.hint,
+        mode=health.mode,
+    )
+
+
+class Progress:
+    """A line on a terminal while ``finish`` waits; nothing elsewhere, where lines pile up in a log."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr is not None and sys.stderr.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def show(self, health: list[Health]) -> None:
+        if self._live:
+            waiting = ", ".join(f"{one.target.partition(':')[0]} {one.state} {one.delivered}" for one in health if one.state not in FINAL)
+            print(f"\r\033[Ktrackbridge: delivering to {waiting}", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *error: object) -> None:
+        if self._live:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)

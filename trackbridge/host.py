@@ -1,0 +1,68 @@
+"""Which machine this is, and whether a process on it lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import lru_cache
+from pathlib import Path
+
+
+@lru_cache(maxsize=1)
+def identity() -> str:
+    """This host and its process namespace, so that a process id of another container is never taken for one of ours."""
+    try:
+        namespace = f"/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        namespace = ""
+    return socket.gethostname() + namespace
+
+
+def started(pid: int) -> int | None:
+    """When process `pid` was started, in clock ticks since boot; None where the system does not tell, 0 when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return 0 if Path("/proc/self/stat").exists() else None
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this id runs here. A zombie does not."""
+    ticks = started(pid)
+    if ticks is not None:
+        return ticks > 0
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def is_dead(host: str, pid: int, since: int) -> bool:
+    """Whether process `pid` of `host`, which ran at `since` (nanoseconds since 1970), is known to be dead.
+
+    False when it runs on another host, where nobody here can tell. A process of the same id that was started later is another one.
+    """
+    if host != identity():
+        return False
+    ticks = started(pid)
+    if ticks is None:
+        return not alive(pid)
+    if ticks == 0:
+        return True
+    return _boot_time() + ticks / os.sysconf("SC_CLK_TCK") > since / 1e9 + 2.0
+
+
+@lru_cache(maxsize=1)
+def _boot_time() -> float:
+    """Seconds since 1970 at which the system was booted."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    return 0.0

@@ -1,0 +1,94 @@
+"""Which run this process belongs to: its id, its rank, and whether it goes on."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trackbridge.errors import SettingsError
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+_WORLD = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """`resume`: whether the run's journal may, must or must not exist: ``never``, ``allow``, ``must``."""
+
+    run_id: str
+    rank: int
+    world_size: int
+    resume: str
+
+
+def resolve(run_id: str | None, resume: str, environ: Mapping[str, str] | None = None, *, explicit: bool = True) -> Identity:
+    """The identity of this process's run.
+
+    Args:
+        run_id: as the user or ``TRACKBRIDGE_RUN_ID`` gave it.
+        resume: ``never``, ``allow``, ``must``; ``auto`` takes the id from the launcher and goes on with its run if there is one.
+        explicit: the user called ``init``, so that what cannot be decided is an error.
+
+    Raises:
+        SettingsError: an id that cannot name a folder; no id although the ranks of a launch have to share one, or ``auto`` has none.
+    """
+    environ = os.environ if environ is None else environ
+    rank, world_size = _number(environ, _RANK, 0), _number(environ, _WORLD, 1)
+    launch = launch_id(environ)
+    if run_id and not RUN_ID.fullmatch(run_id):
+        raise SettingsError(
+            f"run id {run_id!r} cannot be used: letters, digits, dot, dash and underscore, at most 128, the first a letter or digit"
+        )
+    if resume == "auto":
+        chosen = run_id or launch
+        if not chosen and explicit:
+            raise SettingsError(
+                "resume='auto' finds no id: neither SLURM_JOB_ID nor TORCHELASTIC_RUN_ID is set; give id=... or TRACKBRIDGE_RUN_ID, "
+                "the same at each start of the run"
+            )
+        return Identity(chosen or random_id(), rank, world_size, "allow")
+    if world_size > 1:
+        shared = run_id or launch
+        if not shared and explicit:
+            raise SettingsError(
+                f"{world_size} processes log, and they have no common run id: set TRACKBRIDGE_RUN_ID, or give id=..., the same on every rank"
+            )
+        if shared:  # the ranks come one after the other, so each but the first finds the run's folder
+            return Identity(shared, rank, world_size, "allow" if resume == "never" else resume)
+    return Identity(run_id or random_id(), rank, world_size, resume)
+
+
+def launch_id(environ: Mapping[str, str]) -> str:
+    """An id that all processes of this launch share and that survives a requeue, or ""."""
+    job = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
+    if job[0] and job[1]:
+        return f"slurm-{job[0]}-{job[1]}"
+    if environ.get("SLURM_JOB_ID"):
+        return f"slurm-{environ['SLURM_JOB_ID']}"
+    elastic = environ.get("TORCHELASTIC_RUN_ID", "")
+    return f"elastic-{re.sub('[^A-Za-z0-9._-]', '-', elastic)[:100]}" if elastic not in ("", "none") else ""
+
+
+def random_id() -> str:
+    """Ten characters, 50 bits: a million runs collide with a probability of about 1 in 2,000."""
+    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
+    return "".join(secrets.choice(alphabet) for _ in range(10))
+
+
+def shard_name(rank: int) -> str:
+    """A name that no other process, on any host, has."""
+    host = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())[:40] or "host"
+    return f"r{rank}-{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _number(environ: Mapping[str, str], names: tuple[str, ...], default: int) -> int:
+    for name in names:
+        text = environ.get(name, "")
+        if text.isdigit():
+            return int(text)
+    return default

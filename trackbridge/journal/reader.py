@@ -1,0 +1,293 @@
+"""Reads a run's journal, live or at rest, without ever changing it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from trackbridge import host
+from trackbridge.errors import JournalError, RunNotFound
+from trackbridge.journal import blocks
+from trackbridge.journal.writer import refused
+from trackbridge.records import End, Record, RunInfo, Start, Status, Tags
+
+SEGMENT_NAME = re.compile(r"(?P<shard>.+)-(?P<segment>\d{6,})\.tbj")
+CHUNK = 4 * 1024 * 1024
+SILENT_SECONDS = 60.0
+"""A shard whose file was not touched for this long is over: a live writer writes a heartbeat every 10 s."""
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """Bytes of a segment that no reader can use."""
+
+    path: str
+    offset: int
+    length: int
+
+
+@dataclass
+class ShardReader:
+    """The records of one shard, in order. `sequence`: the first that is wanted; it moves on as records are read."""
+
+    directory: Path
+    shard: str
+    sequence: int = 0
+    damage: list[Damage] = field(default_factory=list)
+    missing: int = 0  # records that were accepted and are in no readable block
+    start: Start | None = None
+    end: End | None = None
+    _segment: int | None = None
+    _offset: int = 0
+
+    def read(self, *, over: bool, limit: int = CHUNK) -> list[Record]:
+        """The next records, from at most about `limit` bytes; [] when there are none now.
+
+        Args:
+            over: nothing more will be appended: an incomplete or damaged place is damage, not a reason to wait.
+        """
+        while True:
+            path = self._path()
+            if path is None:
+                return []
+            found = self._read_segment(path, over or self._later(), limit)
+            if found or not self._advance(path):
+                return found
+
+    def _segments(self) -> list[int]:
+        numbers = []
+        for name in os.listdir(self.directory):
+            match = SEGMENT_NAME.fullmatch(name)
+            if match and match["shard"] == self.shard:
+                numbers.append(int(match["segment"]))
+        return sorted(numbers)
+
+    def _path(self) -> Path | None:
+        if self._segment is None:
+            segments = self._segments()
+            if not segments:
+                return None
+            self._segment = segments[0]
+        return self.directory / f"{self.shard}-{self._segment:06d}.tbj"
+
+    def _later(self) -> bool:
+        assert self._segment is not None
+        return (self.directory / f"{self.shard}-{self._segment + 1:06d}.tbj").exists() or any(
+            number > self._segment for number in self._segments()
+        )
+
+    def _advance(self, path: Path) -> bool:
+        """Go to the next segment when this one is read to its end and a later one exists."""
+        assert self._segment is not None
+        later = [number for number in self._segments() if number > self._segment]
+        if not later or self._offset < path.stat().st_size:
+            return False
+        self._segment, self._offset = later[0], 0
+        return True
+
+    def _read_segment(self, path: Path, over: bool, limit: int) -> list[Record]:
+        with path.open("rb") as file:
+            while True:
+                file.seek(self._offset)
+                data = file.read(limit)
+                whole = len(data) < limit
+                if not whole and (size := blocks.needed(data, 0)) > len(data):
+                    data += file.read(size - len(data))
+                found, used = self._parse(path, data, over, whole)
+                self._offset += used
+                if found or not used:
+                    return found
+
+    def _parse(self, path: Path, data: bytes, over: bool, whole: bool) -> tuple[list[Record], int]:
+        """The records in `data`, and how many of its bytes are done with."""
+        found: list[Record] = []
+        offset = 0
+        while offset < len(data):
+            block = blocks.at(data, offset)
+            if block is None:
+                if not whole and (blocks.needed(data, offset) > len(data) - offset or len(data) - offset < blocks.HEADER.size):
+                    break  # the rest of this block is in the next chunk
+                if not over:
+                    break
+                block = blocks.following(data, offset + 1)
+                stop = block.offset if block else len(data) if whole else max(offset + 1, len(data) - len(blocks.MAGIC) + 1)
+                self.damage.append(Damage(path.name, self._offset + offset, stop - offset))
+                if block is None:
+                    offset = stop
+                    continue
+            offset = block.end
+            found.extend(self._accept(block, path))
+        return found, offset
+
+    def _accept(self, block: blocks.Block, path: Path) -> list[Record]:
+        after = block.sequence + block.records
+        if block.records == 0 or (after <= self.sequence and self.start is not None):
+            return []
+        records = blocks.read_records(block, self.shard)
+        if records is None:
+            self.damage.append(Damage(path.name, self._offset + block.offset, block.end - block.offset))
+            return []
+        for record in records:
+            if isinstance(record.event, Start):
+                self.start = record.event
+            elif isinstance(record.event, End):
+                self.end = record.event
+        if block.sequence > self.sequence:
+            self.missing += block.sequence - self.sequence
+        fresh = [record for record in records if record.sequence >= self.sequence]
+        self.sequence = max(self.sequence, after)
+        return fresh
+
+
+def shards(directory: Path) -> list[str]:
+    """The shards in ``RUN/journal``, in the order in which they were begun."""
+    first: dict[str, tuple[int, str]] = {}
+    try:
+        listing = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    for name in listing:
+        match = SEGMENT_NAME.fullmatch(name)
+        if match and match["shard"] not in first:
+            first[match["shard"]] = (_begun(directory, match["shard"]), match["shard"])
+    return [shard for _, shard in sorted(first.values())]
+
+
+def _begun(directory: Path, shard: str) -> int:
+    """When the shard was begun, in nanoseconds: the time in its first block."""
+    for path in sorted(directory.glob(f"{_glob_escape(shard)}-*.tbj"))[:1]:
+        with path.open("rb") as file:
+            block = blocks.at(file.read(4096), 0)
+        if block is not None and blocks.header_shard(block) is not None:
+            return int(msgspec.msgpack.decode(block.payload)[1])
+    return 2**63
+
+
+def _glob_escape(text: str) -> str:
+    return re.sub(r"([*?[])", r"[\1]", text)
+
+
+class JournalReader:
+    """All shards of a run.
+
+    Args:
+        run: the run's folder.
+        sequences: for each shard how many records to pass over.
+
+    Raises:
+        RunNotFound: the folder holds no journal.
+    """
+
+    def __init__(self, run: Path, sequences: dict[str, int] | None = None) -> None:
+        self.run, self.directory = run, run / "journal"
+        if not self.directory.is_dir():
+            raise RunNotFound(f"{run} is not a run: it has no folder `journal`")
+        self._sequences = dict(sequences or {})
+        self.readers: dict[str, ShardReader] = {}
+
+    def poll(self, *, over: bool = False, limit: int = CHUNK) -> list[Record]:
+        """The next records of all shards, each shard's in order; [] when there are none now.
+
+        Args:
+            over: the caller knows that every writer is dead.
+        """
+        for shard in shards(self.directory):
+            if shard not in self.readers:
+                self.readers[shard] = ShardReader(self.directory, shard, self._sequences.get(shard, 0))
+        found: list[Record] = []
+        for shard, reader in self.readers.items():
+            found.extend(reader.read(over=over or reader.end is not None or self.over(shard), limit=limit))
+        return found
+
+    def __iter__(self) -> Iterator[Record]:
+        """All records that are there now; a live shard's unfinished tail is left."""
+        while batch := self.poll():
+            yield from batch
+
+    def over(self, shard: str) -> bool:
+        """Whether nothing more will be appended to `shard`: it has ended, its process is dead, or it has been silent for 60 s."""
+        reader = self.readers.get(shard)
+        if reader is None:
+            return False
+        if reader.end is not None:
+            return True
+        if reader.start is not None and host.is_dead(reader.start.host, reader.start.pid, reader.start.time):
+            return True
+        return self._age(shard) > SILENT_SECONDS
+
+    def _age(self, shard: str) -> float:
+        """Seconds since the shard's files were last written."""
+        latest = 0.0
+        for path in self.directory.glob(f"{_glob_escape(shard)}-*.tbj"):
+            latest = max(latest, path.stat().st_mtime)
+        return time.time() - latest
+
+    @property
+    def damage(self) -> list[Damage]:
+        return [damage for reader in self.readers.values() for damage in reader.damage]
+
+    @property
+    def missing(self) -> int:
+        return sum(reader.missing for reader in self.readers.values())
+
+    @property
+    def refused(self) -> tuple[int, int]:
+        """Calls and values that the bound or a full disk refused."""
+        pages = [refused(self.directory, shard) for shard in self.readers]
+        return sum(calls for calls, _ in pages), sum(values for _, values in pages)
+
+
+def info(run: Path) -> RunInfo:
+    """What the journal of the run in folder `run` says of it.
+
+    Raises:
+        RunNotFound: there is no journal, or no process has begun one.
+    """
+    reader = JournalReader(run)
+    starts: list[tuple[str, Start]] = []
+    config_tags: list[str] = []
+    last = 0
+    for record in reader:
+        event = record.event
+        last = max(last, event.time)
+        if isinstance(event, Start):
+            starts.append((record.shard, event))
+        elif isinstance(event, Tags):
+            config_tags = event.values
+    main = [(shard, start) for shard, start in starts if start.rank == 0 and not start.forked] or starts
+    if not main:
+        raise RunNotFound(f"{run} holds no record of a start")
+    shard, first = main[-1][0], main[0][1]
+    end = reader.readers[shard].end
+    over = reader.over(shard)
+    return RunInfo(
+        id=first.run_id,
+        name=first.name,
+        project=first.project,
+        group=first.group,
+        job_type=first.job_type,
+        notes=first.notes,
+        tags=tuple(config_tags),
+        status=end.status if end else Status.CRASHED if over else Status.RUNNING,
+        start=first.time,
+        end=end.time if end else last if over else None,
+        provenance=first.provenance,
+        directory=run,
+    )
+
+
+def runs(directory: Path) -> Iterator[RunInfo]:
+    """The runs in a folder of journals, oldest first. Folders that hold no journal are passed over."""
+    found = []
+    for path in sorted(directory.iterdir()) if directory.is_dir() else []:
+        if (path / "journal").is_dir():
+            try:
+                found.append(info(path))
+            except (RunNotFound, JournalError):
+                continue
+    yield from sorted(found, key=lambda run: run.start)

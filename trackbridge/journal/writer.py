@@ -1,0 +1,331 @@
+"""Appends records to a shard. When :meth:`ShardWriter.metrics` or :meth:`ShardWriter.append` has returned True, the records survive the death
+of the process: the kernel has them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import time_ns
+from zlib import crc32
+
+import msgspec
+
+from trackbridge.errors import JournalError
+from trackbridge.journal.blocks import HEADER, MAGIC, MAX_PAYLOAD, frame, segment_header
+from trackbridge.records import Event, encode
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+REFUSED = struct.Struct("<8sQQQ")
+REFUSED_MAGIC = b"TBREFUSE"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MASK = 0xFFFFFFFF
+_pack, _write = HEADER.pack, os.write
+
+
+class ShardWriter:
+    """The journal of one process.
+
+    One lock covers encode order, sequence, write, and the undo of a short write. After a fork the child must not use it: see
+    :meth:`abandon`.
+
+    Args:
+        directory: ``RUN/journal``; made if absent.
+        run_id, shard: see ``format.md``.
+        max_bytes: bound of this shard; beyond it records are refused and counted.
+        power: sync to the disk in each call, so that nothing is lost to a power cut.
+        warn: called with a message for people, once per kind of problem.
+
+    Raises:
+        JournalError: the directory cannot be written; the message names the remedy.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        run_id: str,
+        shard: str,
+        *,
+        max_bytes: int,
+        power: bool = False,
+        warn: Callable[[str], None] = lambda message: None,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self.directory, self.run_id, self.shard = directory, run_id, shard
+        self.calls = 0
+        self.on_network = False  # the sync thread then syncs rarely
+        self.refused_calls = self.refused_values = 0
+        self._renew_lock()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._sequence = self._segment = self._size = self._synced = self._earlier = 0
+        self._fd = self._refused_fd = -1
+        self._max_bytes, self._segment_bytes, self._power, self._warn = max_bytes, segment_bytes, power, warn
+        self._room = -1
+        self._disk_full = False
+        self._warned: set[str] = set()
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._refused_fd = _create(directory / f"{shard}.refused", append=False)  # pwrite appends to a file in append mode
+            os.write(self._refused_fd, bytes(4096))
+            self._open_segment(0)
+        except OSError as error:
+            self._close_files()
+            raise JournalError(
+                f"cannot write the journal in {directory}: {error.strerror or error}; choose a writable folder with "
+                f"TRACKBRIDGE_DIR or init(dir=...), or free some space"
+            ) from error
+
+    @property
+    def sequence(self) -> int:
+        """The number of records that were accepted."""
+        return self._sequence
+
+    @property
+    def size(self) -> int:
+        """Bytes written, all segments."""
+        return self._earlier + self._size
+
+    def metrics(self, values: dict[str, object], step: int | None) -> bool:
+        """Append one call of scalars; False when it was refused and counted.
+
+        Raises:
+            TypeError, OverflowError, UnicodeError: a value that msgpack does not take; nothing was written.
+        """
+        self._acquire()  # measurably cheaper than `with`, and this is the one hot path
+        try:
+            sequence = self._sequence
+            payload = self._encode([["m", time_ns(), self.calls, step, values]])
+            block = _pack(MAGIC, len(payload), crc32(payload, sequence & _MASK), sequence, 1) + payload
+            length = len(block)
+            if length > self._room and not self._make_room(length):
+                return self._refuse(len(values))
+            if _write(self._fd, block) != length:
+                return self._undo(len(values))
+            self._sequence = sequence + 1
+            self._size += length
+            self._room -= length
+            self.calls += 1
+            if self._power:
+                self._sync_now()
+            return True
+        except OSError as error:
+            return self._failed(error, len(values))
+        finally:
+            self._release()
+
+    def append(self, events: Sequence[Event] | Callable[[int], Sequence[Event]], *, is_call: bool = False, vital: bool = False) -> bool:
+        """Append `events` as one block; False when they were refused and counted.
+
+        Args:
+            events: the events, or a function from the number of the call to them.
+            is_call: they are one call of ``log``.
+            vital: configuration, summary or the end of the run, which are kept beyond the bound (but not beyond the disk).
+
+        Raises:
+            ValueError: the block would be over 16 MiB; put large contents into files.
+        """
+        with self._lock:
+            made = events(self.calls) if callable(events) else events
+            payload = encode(made)
+            if len(payload) > MAX_PAYLOAD:
+                raise ValueError(f"one call holds {len(payload) / 2**20:.0f} MiB; a journal block takes 16: log it in parts or as a file")
+            block = frame(payload, self._sequence, len(made))
+            if len(block) > self._room and not self._make_room(len(block)) and not vital:
+                return self._refuse(len(made))
+            try:
+                written = os.write(self._fd, block)
+            except OSError as error:
+                return self._failed(error, len(made))
+            if written != len(block):
+                return self._undo(len(made))
+            self._sequence += len(made)
+            self._size += written
+            self._room -= written
+            self.calls += is_call
+            if self._power:
+                self._sync_now()
+            return True
+
+    def sync(self) -> None:
+        """Make what was written survive a power cut. Called by the sync thread and at the end of the run."""
+        with self._lock:
+            if self._fd < 0 or self._synced == self._size:
+                return
+            target, fd, segment = self._size, os.dup(self._fd), self._segment
+        try:
+            _datasync(fd)
+        except OSError as error:
+            self._sync_failed(error)
+        else:
+            with self._lock:
+                if segment == self._segment:
+                    self._synced = max(self._synced, target)
+        finally:
+            os.close(fd)
+
+    def set_disk_full(self, full: bool) -> None:
+        """Refuse new points while the disk has too little left (the sync thread looks)."""
+        with self._lock:
+            if full != self._disk_full:
+                self._disk_full = full
+                self._room = self._room_now()
+
+    def close(self) -> None:
+        """Sync and close. Later calls are refused and counted."""
+        self.sync()
+        with self._lock:
+            self._close_files()
+            self._room = -1
+
+    def abandon(self) -> None:
+        """Close the descriptors without a sync or a lock: in a forked child, where both belong to the parent."""
+        self._renew_lock()
+        self._close_files()
+        self._room = -1
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+        self._acquire, self._release = self._lock.acquire, self._lock.release
+
+    # -- under the lock --------------------------------------------------------------------------------------------------------------
+
+    def _open_segment(self, segment: int) -> None:
+        fd = _create(self.directory / f"{self.shard}-{segment:06d}.tbj")
+        header = segment_header(self.run_id, self.shard, segment, self._sequence, time_ns())
+        try:
+            if os.write(fd, header) != len(header):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _sync_directory(self.directory)
+        except OSError:
+            os.close(fd)
+            (self.directory / f"{self.shard}-{segment:06d}.tbj").unlink(missing_ok=True)
+            raise
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._earlier += self._size
+        self._fd, self._segment, self._size, self._synced = fd, segment, len(header), 0
+        self._room = self._room_now()
+
+    def _room_now(self) -> int:
+        """Bytes that can be appended before something has to be decided."""
+        if self._fd < 0 or self._disk_full:
+            return -1
+        return min(self._segment_bytes - self._size, self._max_bytes - self._earlier - self._size)
+
+    def _make_room(self, length: int) -> bool:
+        """Roll to the next segment if that helps; whether `length` bytes may be written now."""
+        if self._fd < 0 or self._disk_full or self._earlier + self._size + length > self._max_bytes:
+            return False
+        if self._size <= len(segment_header(self.run_id, self.shard, self._segment, 0, time_ns())) + 32:
+            return True  # one block larger than a segment: it has a segment of its own
+        try:
+            _datasync(self._fd)
+            self._open_segment(self._segment + 1)
+        except OSError as error:
+            self._tell(f"roll {error.errno}", f"the journal cannot begin a new segment: {error.strerror}")
+            return error.errno not in FULL
+        return True
+
+    def _refuse(self, values: int) -> bool:
+        self.refused_calls += 1
+        self.refused_values += values
+        page = REFUSED.pack(REFUSED_MAGIC, self.refused_calls, self.refused_values, time_ns())
+        if self._refused_fd >= 0:
+            try:
+                os.pwrite(self._refused_fd, page + crc32(page).to_bytes(4, "little"), 0)
+            except OSError as error:
+                self._tell("refused page", f"the count of refused calls cannot be written: {error.strerror}")
+        if self._fd >= 0:
+            self._tell(
+                "refused",
+                "the journal is full (TRACKBRIDGE_MAX_BYTES, or the disk): new points are refused and counted; nothing that was accepted "
+                "is lost. Raise TRACKBRIDGE_MAX_BYTES or free disk space; logging goes on by itself when there is room",
+            )
+        return False
+
+    def _failed(self, error: OSError, values: int) -> bool:
+        if error.errno in FULL:
+            return self._undo(values)
+        self._tell(f"write {error.errno}", f"the journal cannot be written: {error.strerror}; points are refused and counted")
+        return self._refuse(values)
+
+    def _undo(self, values: int) -> bool:
+        """A short write: cut the torn block off, so that the next one follows a whole one."""
+        try:
+            os.ftruncate(self._fd, self._size)
+        except OSError as error:
+            self._tell("undo", f"a torn block stays in the journal ({error.strerror}); readers pass over it")
+            self._size = os.fstat(self._fd).st_size
+        return self._refuse(values)
+
+    def _sync_now(self) -> None:
+        try:
+            _datasync(self._fd)
+            self._synced = self._size
+        except OSError as error:
+            self._rewrite(error)
+
+    def _sync_failed(self, error: OSError) -> None:
+        with self._lock:
+            self._rewrite(error)
+
+    def _rewrite(self, error: OSError) -> None:
+        """After a failed sync the kernel may have dropped the pages and marked them clean: never trust them, write the tail again."""
+        self._tell("sync", f"the disk reported {error.strerror} while syncing; the unsynced part is written again into a new segment")
+        start, end = self._synced, self._size
+        try:
+            path = self.directory / f"{self.shard}-{self._segment:06d}.tbj"
+            tail = path.read_bytes()[start:end]
+            self._open_segment(self._segment + 1)
+            if os.write(self._fd, tail) != len(tail):
+                os.ftruncate(self._fd, self._size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._size += len(tail)
+            _datasync(self._fd)
+            self._synced = self._size
+            self._room = self._room_now()
+        except OSError as again:
+            self._tell("rewrite", f"and that failed too: {again.strerror}; what follows survives the process, not a power cut")
+
+    def _tell(self, kind: str, message: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            self._warn(message)
+
+    def _close_files(self) -> None:
+        for fd in (self._fd, self._refused_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._refused_fd = -1
+
+
+def refused(directory: Path, shard: str) -> tuple[int, int]:
+    """The calls and values that were refused in `shard`, as the preallocated page says; (0, 0) when none were."""
+    try:
+        page = (directory / f"{shard}.refused").read_bytes()[: REFUSED.size + 4]
+    except OSError:
+        return 0, 0
+    if len(page) < REFUSED.size + 4 or crc32(page[: REFUSED.size]).to_bytes(4, "little") != page[REFUSED.size :]:
+        return 0, 0
+    magic, calls, values, _ = REFUSED.unpack(page[: REFUSED.size])
+    return (calls, values) if magic == REFUSED_MAGIC else (0, 0)
+
+
+def _create(path: Path, append: bool = True) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | (os.O_APPEND if append else 0)
+    return os.open(path, flags, 0o600)
+
+
+def _datasync(fd: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(fd)
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
