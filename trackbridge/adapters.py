@@ -134,6 +134,10 @@ class Target(msgspec.Struct, frozen=True):
         targets = [cls.parse(part) for part in (text or "").split(",") if part.strip() and part.strip().lower() != "none"]
         return tuple({str(target): target for target in targets}.values())
 
+    def in_folder(self, base: Path, default: str) -> Target:
+        """:meth:`absolute`, in the folder `default` of `base` when no location is given: for trackers that are files."""
+        return self.absolute(base) if self.location else msgspec.structs.replace(self, location=str(base.absolute() / default))
+
     def without_credentials(self) -> Target:
         if "://" not in self.location or "@" not in self.location:
             return self

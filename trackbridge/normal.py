@@ -93,16 +93,22 @@ def ranked(key: str, rank: int) -> str:
 
 
 def normal(records: Iterable[Record], info: RunInfo | None = None) -> Normal:
-    """The normal form of `records`, which are in order within each shard. `info`: description and status that a Reader told apart."""
+    """The normal form of `records`, which are in order within each shard. `info`: description and status that a Reader told apart.
+
+    As forwarders deliver a run: forked processes are left out, configuration, summary, tags and status are rank 0's, the status that of the
+    process of rank 0 that began last.
+    """
     form = Normal()
     config: dict[str, Any] = {}
     ranks: dict[str, int] = {}
     attempts: dict[str, int] = {}
-    ends: dict[str, End] = {}
-    first: str | None = None
+    forked: set[str] = set()
+    main: str | None = None
     for record in records:
         event, shard = record.event, record.shard
         rank = ranks.get(shard, 0)
+        if shard in forked:
+            continue
         if isinstance(event, Metrics):
             attempt = attempts.get(shard, 0)
             for key, value in event.values.items():
@@ -114,26 +120,28 @@ def normal(records: Iterable[Record], info: RunInfo | None = None) -> Normal:
             form.media.setdefault(key, []).append(item)
         elif isinstance(event, Start):
             ranks[shard] = event.rank
-            if event.rank == 0 and not event.forked:
-                if first is None:
+            if event.forked:
+                forked.add(shard)
+            elif event.rank == 0:
+                if main is None:
                     form.fields = {name: getattr(event, name) for name in FIELDS}
-                first = shard
+                main, form.status = shard, Status.RUNNING
+        elif isinstance(event, Artifact):
+            for file in event.files:
+                form.artifacts[event.name, file.path] = FileItem(event.name, event.type, file.path, file.digest)
+        elif isinstance(event, Rewind):
+            attempts[shard] = attempts.get(shard, 0) + 1
+        elif rank:
+            continue
         elif isinstance(event, Config):
             config.update(event.values)
         elif isinstance(event, Summary):
             form.summary.update(event.values)
         elif isinstance(event, Tags):
             form.tags = frozenset(event.values)
-        elif isinstance(event, Artifact):
-            for file in event.files:
-                form.artifacts[event.name, file.path] = FileItem(event.name, event.type, file.path, file.digest)
-        elif isinstance(event, Rewind):
-            attempts[shard] = attempts.get(shard, 0) + 1
-        elif isinstance(event, End):
-            ends[shard] = event
+        elif isinstance(event, End) and shard == main:
+            form.status = event.status
     form.config = flatten(config)
-    if first in ends:
-        form.status = ends[first].status
     if info is not None:
         form.fields = {name: getattr(info, name) for name in FIELDS}
         form.status = info.status

@@ -41,7 +41,6 @@ from trackbridge.report import Report, TargetReport
 from trackbridge.settings import Settings
 from trackbridge.values import TYPED, Content, Figure, Image, scalar
 
-_FAST = frozenset((float, int, bool, type(None)))
 _INLINE_BYTES = 1 << 20
 _KNOWN_KEYS = 100_000
 SUMMARY_RULES = ("min", "max", "mean", "first", "last", "none")
@@ -85,12 +84,12 @@ class Run:
         self._lock = threading.RLock()
         self._ledger = Ledger()
         self._redactor = Redactor(enabled=settings.redact == "on")
-        self._known: set[str] = set()
+        self._power = settings.durability == "power"  # then each call is synced, and no way is fast
         self._tags: tuple[str, ...] = ()
         self._failed = self._finished = self._forked = False
         self._report: Report | None = None
         self._journal = self._writer(shard)
-        self._log_metrics = self._journal.metrics
+        self._metrics: Callable[[Mapping[str, Any], int | None], bool] = self._journal.metrics
         notes = self._redactor.text(start.notes)
         self._append([msgspec.structs.replace(start, notes=notes)], vital=True)
         if notes != start.notes:
@@ -116,13 +115,8 @@ class Run:
         Raises:
             SettingsError: with ``strict`` only: a value that cannot be stored.
         """
-        try:
-            if self._known.issuperset(values) and _FAST.issuperset(map(type, values.values())) and (step is None or type(step) is int):
-                self._log_metrics(values, step)  # type: ignore[arg-type]
-                return
-        except (TypeError, AttributeError, OverflowError, UnicodeError):
-            pass  # nothing was written; the slow way says what is wrong, or converts it
-        self._guard(lambda: self._log_slowly(values, step))
+        if not self._metrics(values, step):
+            self._guard(lambda: self._log_slowly(values, step))
 
     def log_artifact(
         self,
@@ -217,7 +211,7 @@ class Run:
                 sync.thread.forget(self._journal)
                 refused = self._journal.refused_calls, self._journal.refused_values
                 self._journal.close()
-                self._log_metrics = self._refuse_after_end
+                self._metrics = _not_plain
             done = self._forwarding.wait(self._settings.finish_timeout) if mine else True
             self._forwarding.stop()
             if refused[1]:
@@ -250,7 +244,7 @@ class Run:
             self.id,
             shard,
             max_bytes=self._settings.max_bytes,
-            power=self._settings.durability == "power",
+            power=self._power,
             warn=warn,
         )
         writer.on_network = sync.on_network(self.directory)
@@ -272,7 +266,7 @@ class Run:
                         self._start, time=time.time_ns(), pid=os.getpid(), forked=self._settings.ranks == "zero"
                     )
                     self._journal.append([start], vital=True)
-                    self._log_metrics = self._journal.metrics
+                    self._metrics = self._journal.metrics
         return self._journal
 
     def _guard(self, action: Callable[[], Any]) -> None:
@@ -286,10 +280,6 @@ class Run:
             if self._settings.strict:
                 raise
             warn_once(f"{type(error).__name__} {error}", f"not logged: {error if isinstance(error, TrackBridgeError) else repr(error)}")
-
-    def _refuse_after_end(self, values: dict[str, object], step: int | None) -> bool:
-        warn_once(f"finished {self.id}", f"run {self.id} is finished: what is logged to it now is refused")
-        return False
 
     def _log_slowly(self, values: Mapping[str, Any], step: Any) -> None:
         if not isinstance(values, Mapping):
@@ -318,8 +308,9 @@ class Run:
 
         if scalars or contents or deviations:
             self._own_journal().append(events, is_call=True)
-        if len(self._known) < _KNOWN_KEYS:
-            self._known.update(key for key in scalars if key in values)
+        known = self._journal.known
+        if len(known) < _KNOWN_KEYS and not self._power:
+            known.update(key for key in scalars if key in values)
 
     def _flatten(self, values: Mapping[Any, Any], deviations: list[Deviation], prefix: str = "") -> dict[str, Any]:
         flat: dict[str, Any] = {}
@@ -462,10 +453,7 @@ class Run:
         self._journal.abandon()
         self._forwarding = Forwarding()
         self._forked = True
-        self._log_metrics = self._first_in_child
-
-    def _first_in_child(self, values: dict[str, object], step: int | None) -> bool:
-        return self._own_journal().metrics(values, step)
+        self._metrics = _not_plain
 
 
 class _Changed(MutableMapping[str, Any]):
@@ -543,6 +531,11 @@ def plain(value: Any, path: str, deviations: list[Deviation]) -> Any:
         deviations.append(Deviation(Reason.RETYPED, path, 1, f"{type(value).__name__} became its text"))
         result = str(value)
     return result.encode("utf-8", "backslashreplace").decode() if isinstance(result, str) else result
+
+
+def _not_plain(values: Mapping[str, Any], step: int | None) -> bool:
+    """Stands for the journal's fast way where there is none: nothing was appended."""
+    return False
 
 
 # -- the process -----------------------------------------------------------------------------------------------------------------------

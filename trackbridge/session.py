@@ -32,6 +32,7 @@ class SilentRun(Run):
         self.name = self.project = self.group = ""
         self._tags = ()
         self._finished = False
+        self._metrics = lambda values, step: True
         self.config, self.summary = ConfigMapping(dict), SummaryMapping(dict)
         self._forwarding = Forwarding()
 
@@ -157,7 +158,8 @@ def current() -> Run:
 def log(values: Mapping[str, Any], step: int | None = None) -> None:
     """Log to the run of this process: see :meth:`Run.log`. Without ``init`` a run is begun with the defaults; never raises then."""
     run = _current
-    (run if run is not None else current()).log(values, step)
+    if run is None or not run._metrics(values, step):
+        current().log(values, step)
 
 
 def log_artifact(

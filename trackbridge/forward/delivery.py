@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -71,7 +71,7 @@ class Delivery:
         self._counted = Ledger(self.cursor.deviations)
         self._uncounted: list[Deviation] = []
         self._summary = Summarizer()
-        self._starts: dict[str, Start] = {}
+        self._router = Router()
         self._tries = 0
         self._not_before = self._flushed_at = self._attached_at = time.monotonic()
         self._wait = tenacity.wait_random_exponential(multiplier=1, max=60)
@@ -131,7 +131,7 @@ class Delivery:
         place = writer.place()
         self.health.id, self.health.where, self.health.url = place.id, place.where, place.url
         self.health.hint, self.health.mode, self.health.opens = place.hint, place.mode, self.health.opens + 1
-        self._summary, self._starts = Summarizer(), {}
+        self._summary, self._router = Summarizer(), Router()
         self.cursor = msgspec.structs.replace(self.cursor, position=position, opened=True, closed=False)
         self.state.save_cursor(self.cursor)
         self._outages = 0
@@ -140,27 +140,16 @@ class Delivery:
 
     def _news(self) -> bool:
         """Whether the journal holds records for this tracker beyond the cursor."""
-        self._starts, self._held = {}, self.cursor.position
+        self._router, self._held = Router(), self.cursor.position
         return any(self._route(record) is not None for record in JournalReader(self.run))
 
     def _route(self, record: Record) -> Record | None:
-        """`record` as the Writer gets it: keys of other ranks prefixed; None for what is not for it, or held already."""
-        event = record.event
-        if isinstance(event, Start):
-            self._starts[record.shard] = event
-        start = self._starts.get(record.shard)
-        if start is None or start.forked:
+        """`record` as the Writer gets it; None for what is not for it, or held already."""
+        ours = self._router.route(record)
+        if ours is None:
             return None
-        if start.rank:
-            if isinstance(event, Metrics):
-                event = msgspec.structs.replace(event, values={ranked(key, start.rank): value for key, value in event.values.items()})
-            elif isinstance(event, Media):
-                event = msgspec.structs.replace(event, key=ranked(event.key, start.rank))
-            elif not isinstance(event, Artifact):
-                return None  # configuration, tags and status are rank 0's
-            record = msgspec.structs.replace(record, event=event)
-        self._summary.see(event)
-        return None if self._held.holds(record) else record
+        self._summary.see(ours.event)
+        return None if self._held.holds(ours) else ours
 
     def _write(self, writer: Writer) -> None:
         batch: list[Record] = []
@@ -224,17 +213,18 @@ class Delivery:
     def _attach(self, writer: Writer) -> None:
         self._attached_at = time.monotonic()
         if self._attach_sidecar and self._capabilities.sidecar is not Sidecar.NONE:
-            writer.attach(*sidecar.build(self.run, [shard for shard, start in self._starts.items() if start.forked]))
+            writer.attach(*sidecar.build(self.run, self._router.unrouted()))
 
     def _complete(self, dead: bool) -> bool:
         """Whether nothing more will come: every shard that is for this tracker is over."""
         assert self._reader is not None
-        return bool(self._starts) and all(dead or self._reader.over(shard) for shard, start in self._starts.items() if not start.forked)
+        routed = self._router.starts.keys() - self._router.unrouted()
+        return bool(routed) and all(dead or self._reader.over(shard) for shard in routed)
 
     def _close(self, writer: Writer, dead: bool) -> None:
         assert self._reader is not None
         run = info(self.run)
-        ends = [reader.end for shard, reader in self._reader.readers.items() if self._is_main(shard)]
+        ends = [reader.end for shard, reader in self._reader.readers.items() if self._router.is_main(shard)]
         last = ends[-1] if ends else None
         status = Status(last.status) if isinstance(last, End) and last.status in set(Status) else Status.CRASHED
         extra = self._summary.record(run.end or time.time_ns())
@@ -254,10 +244,6 @@ class Delivery:
         self.state.save_cursor(self.cursor)
         self._writer, self.done = None, True
         self._say(State.DELIVERED)
-
-    def _is_main(self, shard: str) -> bool:
-        start = self._starts.get(shard)
-        return start is not None and start.rank == 0 and not start.forked
 
     def _notice(self) -> Record | None:
         """What this tracker changed, for the tracker itself to show."""
@@ -306,6 +292,49 @@ class Delivery:
         if self._reader is not None:
             health.damaged = sum(damage.length for damage in self._reader.damage)
         self.state.save_health(health)
+
+
+class Router:
+    """What of a journal is for a tracker, and under which keys. `starts`: the beginning of each shard that was seen."""
+
+    def __init__(self) -> None:
+        self.starts: dict[str, Start] = {}
+
+    def route(self, record: Record) -> Record | None:
+        """`record` with the keys of other ranks prefixed; None when it is not for a tracker."""
+        event = record.event
+        if isinstance(event, Start):
+            self.starts[record.shard] = event
+        start = self.starts.get(record.shard)
+        if start is None or start.forked:
+            return None
+        if not start.rank:
+            return record
+        if isinstance(event, Metrics):
+            event = msgspec.structs.replace(event, values={ranked(key, start.rank): value for key, value in event.values.items()})
+        elif isinstance(event, Media):
+            event = msgspec.structs.replace(event, key=ranked(event.key, start.rank))
+        elif not isinstance(event, Artifact):
+            return None  # configuration, tags and status are rank 0's
+        return msgspec.structs.replace(record, event=event)
+
+    def unrouted(self) -> list[str]:
+        """The shards of which nothing goes to a tracker: those of forked data workers."""
+        return [shard for shard, start in self.starts.items() if start.forked]
+
+    def is_main(self, shard: str) -> bool:
+        """Whether the run's status is told by `shard`."""
+        start = self.starts.get(shard)
+        return start is not None and start.rank == 0 and not start.forked
+
+
+def routed(records: Iterable[Record]) -> Iterator[Record]:
+    """Those of `records` that are for a tracker, as a Writer gets them."""
+    router = Router()
+    for record in records:
+        ours = router.route(record)
+        if ours is not None:
+            yield ours
 
 
 class _Finished(Exception):

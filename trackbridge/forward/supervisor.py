@@ -35,7 +35,6 @@ class _Forwarder:
         self._run, self._target, self._arguments, self._in_thread = run, target, list(arguments), in_thread
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
-        self._code: int | None = None
         self.started_at = self.not_before = 0.0
         self._backoff = BACKOFF[0]
 
@@ -51,7 +50,8 @@ class _Forwarder:
 
     @property
     def final(self) -> bool:
-        return not self.running and self.started_at > 0 and self.health().state in FINAL
+        done = self._process is not None and self._process.returncode == 0
+        return not self.running and self.started_at > 0 and (done or self.health().state in FINAL)
 
     def health(self) -> Health:
         return self.state.health()
@@ -70,11 +70,16 @@ class _Forwarder:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         if self._target.credentials:
             environment[worker.CREDENTIALS] = self._target.credentials
-        command = [sys.executable, "-I", "-m", worker.__name__, str(self._run), str(self._target), "--parent", str(os.getpid())]
+        command = [sys.executable, "-I", "-m", worker.__name__, str(self._run), str(self._target)]
         with self.state.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command + self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, close_fds=True
             )
+
+    def end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
 
     def _serve(self) -> None:
         try:
@@ -91,6 +96,8 @@ class Supervisor(Forwarding):
         targets: where to deliver; absolute.
         in_thread: run the clients in this process (``TRACKBRIDGE_FORWARD=thread``), for machines with one core.
         attach_sidecar: attach the journal to the run in each tracker.
+        training: this process is the one that logs, so that its death ends the run; else liveness is told from the journal.
+        once: deliver what is there, and do not wait for the end of a run that goes on.
         opened: called once for each target when its run is open, or it is known that it cannot be.
     """
 
@@ -101,9 +108,12 @@ class Supervisor(Forwarding):
         *,
         in_thread: bool = False,
         attach_sidecar: bool = True,
+        training: bool = True,
+        once: bool = False,
         opened: Callable[[Health], None] = lambda health: None,
     ) -> None:
-        arguments = [] if attach_sidecar else ["--no-sidecar"]
+        arguments = ["--parent", str(os.getpid())] if training else []
+        arguments += ["--no-sidecar"] * (not attach_sidecar) + ["--once"] * once
         self._forwarders = [_Forwarder(run, target, arguments, in_thread) for target in targets]
         self._opened, self._told = opened, set[str]()
         self._stop = threading.Event()
@@ -131,6 +141,13 @@ class Supervisor(Forwarding):
     def stop(self) -> None:
         """Start nothing any more. Forwarders that run go on until their run is delivered."""
         self._stop.set()
+
+    def end(self) -> None:
+        """Stop, and end the forwarders too; what they have not confirmed is delivered by the next one."""
+        self.stop()
+        self._thread.join()
+        for forwarder in self._forwarders:
+            forwarder.end()
 
     def _loop(self) -> None:
         while not self._stop.is_set() and not all(forwarder.final for forwarder in self._forwarders):

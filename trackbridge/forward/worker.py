@@ -29,12 +29,13 @@ CREDENTIALS = "TRACKBRIDGE_TARGET_CREDENTIALS"
 """Variable that hands the ``user:password`` of a target's URL to its forwarder, so that it is in no file and no argument."""
 
 
-def serve(run: Path, target: Target, is_orphan: Callable[[], bool], *, attach_sidecar: bool = True) -> int:
+def serve(run: Path, target: Target, is_orphan: Callable[[], bool], *, attach_sidecar: bool = True, once: bool = False) -> int:
     """Deliver `run` to `target` until it is done; the exit code.
 
     Args:
         run: the run's folder.
         is_orphan: whether the training process is known to be dead.
+        once: end as soon as all that is there is delivered, although the run goes on.
     """
     state = TargetState(run, target)
     state.prepare()
@@ -54,6 +55,8 @@ def serve(run: Path, target: Target, is_orphan: Callable[[], bool], *, attach_si
         while not delivery.done:
             if delivery.step():
                 idle = IDLE_SECONDS[0]
+            elif once and delivery.health.state == State.HEALTHY:
+                return 0
             else:
                 time.sleep(idle)
                 idle = min(idle * 1.5, IDLE_SECONDS[1])
@@ -70,7 +73,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="trackbridge.forward.worker")
     parser.add_argument("run", type=Path)
     parser.add_argument("target")
-    parser.add_argument("--parent", type=int, default=0, help="process id of the training process; 0: the run has none that lives")
+    parser.add_argument(
+        "--parent",
+        type=int,
+        default=0,
+        help="process id of the training process, whose child this is; 0: it is not, and liveness is told from the journal",
+    )
+    parser.add_argument("--once", action="store_true", help="end when all that is there is delivered, although the run goes on")
     parser.add_argument("--no-sidecar", action="store_true")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training process, whose end this one notices
@@ -81,9 +90,9 @@ def main(arguments: list[str] | None = None) -> int:
         target = Target(target.name, target.location, target.project, target.options, credentials)
 
     def is_orphan() -> bool:
-        return not options.parent or os.getppid() != int(options.parent)
+        return bool(options.parent) and os.getppid() != int(options.parent)
 
-    return serve(options.run, target, is_orphan, attach_sidecar=not options.no_sidecar)
+    return serve(options.run, target, is_orphan, attach_sidecar=not options.no_sidecar, once=options.once)
 
 
 if __name__ == "__main__":

@@ -250,7 +250,7 @@ def info(run: Path) -> RunInfo:
     """
     reader = JournalReader(run)
     starts: list[tuple[str, Start]] = []
-    config_tags: list[str] = []
+    tags: list[str] = []
     last = 0
     for record in reader:
         event = record.event
@@ -258,7 +258,7 @@ def info(run: Path) -> RunInfo:
         if isinstance(event, Start):
             starts.append((record.shard, event))
         elif isinstance(event, Tags):
-            config_tags = event.values
+            tags = event.values
     main = [(shard, start) for shard, start in starts if start.rank == 0 and not start.forked] or starts
     if not main:
         raise RunNotFound(f"{run} holds no record of a start")
@@ -272,7 +272,7 @@ def info(run: Path) -> RunInfo:
         group=first.group,
         job_type=first.job_type,
         notes=first.notes,
-        tags=tuple(config_tags),
+        tags=tuple(tags),
         status=end.status if end else Status.CRASHED if over else Status.RUNNING,
         start=first.time,
         end=end.time if end else last if over else None,

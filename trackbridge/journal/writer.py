@@ -7,9 +7,10 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import time_ns
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -23,6 +24,7 @@ REFUSED = struct.Struct("<8sQQQ")
 REFUSED_MAGIC = b"TBREFUSE"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MASK = 0xFFFFFFFF
+_PLAIN = frozenset((float, int, bool, type(None)))
 _pack, _write = HEADER.pack, os.write
 
 
@@ -55,15 +57,14 @@ class ShardWriter:
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self.directory, self.run_id, self.shard = directory, run_id, shard
-        self.calls = 0
         self.on_network = False  # the sync thread then syncs rarely
         self.refused_calls = self.refused_values = 0
         self._renew_lock()
         self._encode = msgspec.msgpack.Encoder().encode
-        self._sequence = self._segment = self._size = self._synced = self._earlier = 0
+        self._sequence = self._others = self._segment = self._synced = self._earlier = self._limit = self._room = 0
+        self.known: set[str] = set()  # keys that were looked at, and need not be again
         self._fd = self._refused_fd = -1
         self._max_bytes, self._segment_bytes, self._power, self._warn = max_bytes, segment_bytes, power, warn
-        self._room = -1
         self._disk_full = False
         self._warned: set[str] = set()
         try:
@@ -88,33 +89,42 @@ class ShardWriter:
         """Bytes written, all segments."""
         return self._earlier + self._size
 
-    def metrics(self, values: dict[str, object], step: int | None) -> bool:
-        """Append one call of scalars; False when it was refused and counted.
+    @property
+    def _size(self) -> int:
+        """Bytes in this segment: the limit that :attr:`_room` was counted down from, less what is left of it."""
+        return self._limit - self._room
 
-        Raises:
-            TypeError, OverflowError, UnicodeError: a value that msgpack does not take; nothing was written.
+    def metrics(self, values: Mapping[str, Any], step: int | None) -> bool:
+        """Append one call of plain numbers, the one hot path; False when nothing was appended: then :meth:`append` is to be used, which
+        takes everything, and counts what is refused.
+
+        Plain means that all keys are in :attr:`known`, and that the values are Python's own numbers, bool or None.
         """
-        self._acquire()  # measurably cheaper than `with`, and this is the one hot path
         try:
-            sequence = self._sequence
-            payload = self._encode([["m", time_ns(), self.calls, step, values]])
-            block = _pack(MAGIC, len(payload), crc32(payload, sequence & _MASK), sequence, 1) + payload
-            length = len(block)
-            if length > self._room and not self._make_room(length):
-                return self._refuse(len(values))
-            if _write(self._fd, block) != length:
-                return self._undo(len(values))
-            self._sequence = sequence + 1
-            self._size += length
-            self._room -= length
-            self.calls += 1
-            if self._power:
-                self._sync_now()
-            return True
-        except OSError as error:
-            return self._failed(error, len(values))
-        finally:
-            self._release()
+            known = self.known
+            for key, value in values.items():
+                if key not in known or type(value) not in _PLAIN:
+                    return False
+            if not (step is None or type(step) is int):
+                return False
+            self._acquire()  # cheaper than `with`
+            try:
+                sequence = self._sequence
+                payload = self._encode((("m", time_ns(), sequence - self._others, step, values),))
+                block = _pack(MAGIC, len(payload), crc32(payload, sequence & _MASK), sequence, 1) + payload
+                length = len(block)
+                if length > self._room:
+                    return False
+                if _write(self._fd, block) != length:
+                    self._cut()
+                    return False
+                self._sequence = sequence + 1
+                self._room -= length
+                return True
+            finally:
+                self._release()
+        except (TypeError, AttributeError, OverflowError, ValueError, OSError):
+            return False
 
     def append(self, events: Sequence[Event] | Callable[[int], Sequence[Event]], *, is_call: bool = False, vital: bool = False) -> bool:
         """Append `events` as one block; False when they were refused and counted.
@@ -128,7 +138,7 @@ class ShardWriter:
             ValueError: the block would be over 16 MiB; put large contents into files.
         """
         with self._lock:
-            made = events(self.calls) if callable(events) else events
+            made = events(self._sequence - self._others) if callable(events) else events
             payload = encode(made)
             if len(payload) > MAX_PAYLOAD:
                 raise ValueError(f"one call holds {len(payload) / 2**20:.0f} MiB; a journal block takes 16: log it in parts or as a file")
@@ -140,11 +150,11 @@ class ShardWriter:
             except OSError as error:
                 return self._failed(error, len(made))
             if written != len(block):
-                return self._undo(len(made))
+                self._cut()
+                return self._refuse(len(made))
             self._sequence += len(made)
-            self._size += written
+            self._others += len(made) - is_call
             self._room -= written
-            self.calls += is_call
             if self._power:
                 self._sync_now()
             return True
@@ -171,20 +181,20 @@ class ShardWriter:
         with self._lock:
             if full != self._disk_full:
                 self._disk_full = full
-                self._room = self._room_now()
+                self._limit_to(self._size)
 
     def close(self) -> None:
         """Sync and close. Later calls are refused and counted."""
         self.sync()
         with self._lock:
             self._close_files()
-            self._room = -1
+            self._limit_to(self._size)
 
     def abandon(self) -> None:
         """Close the descriptors without a sync or a lock: in a forked child, where both belong to the parent."""
         self._renew_lock()
         self._close_files()
-        self._room = -1
+        self._limit_to(self._size)
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()
@@ -206,14 +216,16 @@ class ShardWriter:
         if self._fd >= 0:
             os.close(self._fd)
             self._earlier += self._size
-        self._fd, self._segment, self._size, self._synced = fd, segment, len(header), 0
-        self._room = self._room_now()
+        self._fd, self._segment, self._synced = fd, segment, 0
+        self._limit_to(len(header))
 
-    def _room_now(self) -> int:
-        """Bytes that can be appended before something has to be decided."""
+    def _limit_to(self, size: int) -> None:
+        """The segment holds `size` bytes; set how many can be appended before something has to be decided (at most none: -1)."""
         if self._fd < 0 or self._disk_full:
-            return -1
-        return min(self._segment_bytes - self._size, self._max_bytes - self._earlier - self._size)
+            self._limit = size - 1
+        else:
+            self._limit = min(self._segment_bytes, self._max_bytes - self._earlier)
+        self._room = self._limit - size
 
     def _make_room(self, length: int) -> bool:
         """Roll to the next segment if that helps; whether `length` bytes may be written now."""
@@ -248,18 +260,18 @@ class ShardWriter:
 
     def _failed(self, error: OSError, values: int) -> bool:
         if error.errno in FULL:
-            return self._undo(values)
+            self._cut()
+            return self._refuse(values)
         self._tell(f"write {error.errno}", f"the journal cannot be written: {error.strerror}; points are refused and counted")
         return self._refuse(values)
 
-    def _undo(self, values: int) -> bool:
-        """A short write: cut the torn block off, so that the next one follows a whole one."""
+    def _cut(self) -> None:
+        """After a short write: cut the torn block off, so that the next one follows a whole one."""
         try:
             os.ftruncate(self._fd, self._size)
         except OSError as error:
             self._tell("undo", f"a torn block stays in the journal ({error.strerror}); readers pass over it")
-            self._size = os.fstat(self._fd).st_size
-        return self._refuse(values)
+            self._room -= os.fstat(self._fd).st_size - self._size
 
     def _sync_now(self) -> None:
         try:
@@ -283,10 +295,9 @@ class ShardWriter:
             if os.write(self._fd, tail) != len(tail):
                 os.ftruncate(self._fd, self._size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._size += len(tail)
+            self._room -= len(tail)
             _datasync(self._fd)
             self._synced = self._size
-            self._room = self._room_now()
         except OSError as again:
             self._tell("rewrite", f"and that failed too: {again.strerror}; what follows survives the process, not a power cut")
 

@@ -1,0 +1,558 @@
+"""MLflow (https://mlflow.org), through its own client: a SQLite file by default, a tracking server by location.
+
+Where it lies: ``mlflow`` takes ``MLFLOW_TRACKING_URI``, else ``./mlflow.db``; ``mlflow:DIR`` is a folder with ``mlflow.db`` and ``mlartifacts``;
+``mlflow:sqlite:////abs/x.db``, ``mlflow:http://127.0.0.1:5000``. The project is the experiment; the run carries our id in a tag.
+
+What it keeps: metrics as doubles with millisecond times, in batches of 1,000; parameters, as JSON where a plain text would lose the type; tags;
+media and artifacts as files, bytes unchanged. What changes: numbers become floats, infinities the largest double, None and text have no place
+among metrics, equal points of one millisecond collapse, and a history comes back sorted by time. Delivery is idempotent: the store's primary key
+is the whole point.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from trackbridge.adapters import Capabilities, Place, Position, Recovery, Requirements, Sidecar, Target
+from trackbridge.deviations import Deviation, Ledger, Reason
+from trackbridge.errors import Rejected, RunNotFound, Unavailable
+from trackbridge.names import Names
+from trackbridge.normal import flatten, unflatten
+from trackbridge.projection import (
+    Entry,
+    FileItem,
+    Point,
+    Projection,
+    Rule,
+    deviation,
+    drop,
+    is_none,
+    is_text,
+    merge_repeats,
+    numbers_become_floats,
+    scalar_rule,
+    sort_series,
+    step_bounds,
+    step_from_call,
+    time_to_milliseconds,
+)
+from trackbridge.records import (
+    Artifact,
+    Config,
+    Deviations,
+    FileRef,
+    Media,
+    Metrics,
+    Record,
+    RunInfo,
+    Summary,
+    Tags,
+)
+
+KEYS = Names(r"[\w/.\- ]", mark=":", max_length=250, plain_path=True)
+PARTS = Names(r"[\w.\-]", mark=":", max_length=100, measure=lambda name: len(name.encode()), plain_path=True, fold_case=True)
+LARGEST = 1.7976931348623157e308
+PARAM_LENGTH, TAG_LENGTH, METRICS_PER_CALL = 6000, 8000, 1000
+ID, INFO, POSITION, TAGS, NAME, DIGEST = (f"trackbridge.{word}" for word in ("run_id", "info", "position", "tags", "name.", "sidecar"))
+SUMMARY, CHANGED, ORIGINAL = "trackbridge.summary.", "trackbridge.config.", "trackbridge.key."
+SIDECAR, NOTES = "trackbridge/journal.tbj.z", "trackbridge/notes.md"
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "crashed": "KILLED"}
+INLINE = {"counts": "json", "rows": "json", "text": "txt"}
+_DOUBLE = "the column of the store's table is a double"
+
+
+def to_text(value: Any) -> str:
+    """A parameter's text: a plain string stays as it is; everything else, and a string that looks like JSON, is written as JSON."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def from_text(text: str) -> Any:
+    """The inverse of :func:`to_text`."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _cut(limit: int) -> Any:
+    def apply(entry: Entry) -> Entry:
+        text = to_text(entry.value)
+        return entry if len(text) <= limit else Entry(entry.key, from_text(text[:limit]))
+
+    return apply
+
+
+def _stored(value: float) -> float:
+    return 0.0 if value != value else value
+
+
+PROJECTION = Projection(
+    drop("scalar", Reason.UNSUPPORTED, "None is not stored", "a metric's value is a double that is not null", is_none),
+    drop("scalar", Reason.UNSUPPORTED, "text is not stored as a metric", "a metric's value is a double", is_text),
+    *numbers_become_floats(_DOUBLE),
+    scalar_rule(
+        Reason.NONFINITE,
+        "infinities become the largest double",
+        "the store clamps them, since MySQL has none",
+        lambda point: isinstance(point.value, float) and abs(point.value) == float("inf"),
+        value=lambda point: LARGEST if point.value > 0 else -LARGEST,  # type: ignore[operator]
+    ),
+    scalar_rule(
+        Reason.ROUNDED,
+        "-0.0 becomes 0.0",
+        "the store adds 0.0 to it on the way in",
+        lambda point: point.value == 0.0 and str(point.value) == "-0.0",
+        value=lambda point: 0.0,
+    ),
+    step_bounds(-(2**63), 2**63 - 1, "the column is a signed integer of 64 bits"),
+    step_from_call("a step is required"),
+    time_to_milliseconds("the interface takes whole milliseconds"),
+    merge_repeats(
+        "equal points of one millisecond and step are one",
+        "time, step and value are the primary key of the table",
+        lambda point: (point.time, point.step, point.value if point.value == point.value else "NaN"),
+    ),
+    sort_series(
+        "a history is sorted by time, step and value",
+        "get_metric_history has no other order",
+        lambda point: (point.time, point.step, _stored(point.value)),  # type: ignore[arg-type]
+    ),
+    Rule("config", Reason.TRUNCATED, f"a parameter is cut at {PARAM_LENGTH} characters", "the store's limit", _cut(PARAM_LENGTH)),
+    Rule("summary", Reason.TRUNCATED, f"a tag is cut at {TAG_LENGTH} characters", "the store's limit", _cut(TAG_LENGTH)),
+    drop(
+        "artifact",
+        Reason.BY_REFERENCE,
+        "a file by reference is not listed",
+        "an artifact is a file in the artifact store",
+        lambda item: isinstance(item, FileItem) and not item.digest,
+    ),
+)
+
+
+class MlflowWriter:
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def open(self, run: RunInfo, position: Position | None) -> Position:
+        self._client, self._run = client(self._target), run
+        self._project = self._target.project or run.project or "Default"
+        with told():
+            experiment = self._experiment(self._project)
+            found = self._client.search_runs(
+                [experiment], f"tags.`{ID}` = '{run.id}'", run_view_type=3, max_results=2
+            )  # 3: also those that were removed
+            if found and found[0].info.lifecycle_stage != "active":
+                raise RuntimeError(f"the run was removed in MLflow; restore it with: mlflow runs restore --run-id {found[0].info.run_id}")
+            self._mlflow = found[0] if found else self._make(experiment)
+            self._id = self._mlflow.info.run_id
+            if len(run.notes) >= TAG_LENGTH:
+                self._file(NOTES, run.notes.encode())
+            self._client.update_run(self._id, status="RUNNING", name=run.name or run.id)
+        tags = self._mlflow.data.tags
+        self._params = dict(self._mlflow.data.params)
+        self._names: dict[str, str] = {}
+        self._tags: dict[str, str] = {}
+        self._held = msgspec.json.decode(tags[POSITION], type=Position) if POSITION in tags else Position()
+        return self._held
+
+    def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
+        ledger = Ledger()
+        metrics: list[Any] = []
+        for index, record in enumerate(batch):
+            event = record.event
+            try:
+                if isinstance(event, Metrics):
+                    self._points(event, metrics, ledger)
+                elif isinstance(event, Config):
+                    self._config(event, ledger)
+                elif isinstance(event, Summary):
+                    self._entries("summary", event.values, ledger)
+                elif isinstance(event, Tags):
+                    self._tags[TAGS] = json.dumps(event.values, ensure_ascii=False)
+                elif isinstance(event, Media):
+                    self._media(event)
+                elif isinstance(event, Artifact):
+                    self._artifact(event, ledger)
+                elif isinstance(event, Deviations):
+                    totals = Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason()
+                    self._tags["trackbridge.deviations"] = ", ".join(f"{reason} {count}" for reason, count in totals.items())[:TAG_LENGTH]
+            except FileNotFoundError as error:
+                raise Rejected(f"{error}", index) from error
+        with told():
+            for start in range(0, len(metrics), METRICS_PER_CALL):
+                self._client.log_batch(self._id, metrics=metrics[start : start + METRICS_PER_CALL])
+            self._send_tags()
+        self._held = self._held.advanced(batch)
+        return ledger.rows()
+
+    def flush(self) -> Position:
+        """All calls are synchronous: what returned is committed. The position goes last, so that it never claims more than is there."""
+        with told():
+            self._client.set_tag(self._id, POSITION, msgspec.json.encode(self._held).decode())
+        return self._held
+
+    def attach(self, sidecar: bytes, digest: str) -> None:
+        self._file(SIDECAR, sidecar)
+        with told():
+            self._client.set_tag(self._id, DIGEST, digest)
+
+    def close(self, status: str, end: int) -> None:
+        with told():
+            self._client.set_terminated(self._id, STATUS[status], end // 1_000_000)
+
+    def place(self) -> Place:
+        uri = self._target.location
+        if uri.startswith("http"):
+            return Place(self._id, uri, f"{uri.rstrip('/')}/#/experiments/{self._mlflow.info.experiment_id}/runs/{self._id}", mode="online")
+        return Place(self._id, uri.removeprefix("sqlite:///"))
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            if found.lifecycle_stage != "active":
+                raise RuntimeError(
+                    f"experiment {name} was removed in MLflow; restore it with: mlflow experiments restore -x {found.experiment_id}"
+                )
+            return str(found.experiment_id)
+        return str(self._client.create_experiment(name, artifact_location=artifacts(self._target, name)))
+
+    def _make(self, experiment: str) -> Any:
+        run, provenance = self._run, self._run.provenance
+        info = {name: getattr(run, name) for name in ("name", "project", "group", "job_type")}
+        tags = {ID: run.id, INFO: json.dumps(info, ensure_ascii=False)[:TAG_LENGTH], "mlflow.note.content": run.notes[:TAG_LENGTH]}
+        for ours, theirs in (("script", "mlflow.source.name"), ("commit", "mlflow.source.git.commit")):
+            if provenance.get(ours):
+                tags[theirs] = str(provenance[ours])
+        return self._client.create_run(experiment, run.start // 1_000_000, tags, run.name or run.id)
+
+    def _points(self, event: Metrics, metrics: list[Any], ledger: Ledger) -> None:
+        from mlflow.entities import Metric
+
+        step = event.step if event.step is not None else event.call
+        plain = -(2**63) <= step < 2**63
+        time, changed = event.time // 1_000_000, 0
+        for key, value in event.values.items():
+            if plain and type(value) is float and value - value == 0.0 and value:
+                metrics.append(Metric(self._name(key), value, time, step))
+                changed += 1
+                continue
+            point = Point(key, value, event.step, event.time, event.call)
+            held, rules = PROJECTION.apply("scalar", point)
+            for rule in rules:
+                if rule.reason not in (Reason.TIMESTAMP, Reason.STEP_CHANGED):
+                    ledger.add(deviation(rule, key, value))
+            if held is not None:
+                changed += 1
+                metrics.append(Metric(self._name(key), held.value, time, held.step))
+        if event.time % 1_000_000 and changed:
+            ledger.add(Deviation(Reason.TIMESTAMP, "time", changed, "cut to milliseconds"))
+        if event.step is None and changed:
+            ledger.add(Deviation(Reason.STEP_CHANGED, "step", changed, "no step -> the number of the call"))
+
+    def _name(self, key: str) -> str:
+        name = self._names.get(key)
+        if name is None:
+            name = self._names[key] = KEYS.encode(key)
+            if KEYS.shortened(key):
+                self._tags[ORIGINAL + name[-16:]] = json.dumps([name, key], ensure_ascii=False)[:TAG_LENGTH]
+        return name
+
+    def _config(self, event: Config, ledger: Ledger) -> None:
+        """A parameter is written once; one that changes later becomes a tag, which the Reader prefers."""
+        from mlflow.entities import Param
+
+        fresh = []
+        for path, value in flatten(event.values).items():
+            held, rules = PROJECTION.apply("config", Entry(path, value))
+            for rule in rules:
+                ledger.add(deviation(rule, f"config/{path}", value))
+            name, text = self._name(path), to_text(value)[:PARAM_LENGTH]
+            if name not in self._params:
+                self._params[name] = text
+                fresh.append(Param(name, text))
+            elif self._params[name] != text or held is None:
+                self._tags[CHANGED + _short(path)] = json.dumps([path, text], ensure_ascii=False)
+        top = {f"{key}".replace("~", "~0").replace("/", "~1") for key in event.values}
+        replaced = [
+            name for name in self._params if (path := self._path(name)).partition("/")[0] in top and path not in flatten(event.values)
+        ]
+        for name in replaced:
+            self._tags[CHANGED + _short(self._path(name))] = json.dumps([self._path(name), None])
+        with told():
+            for start in range(0, len(fresh), 100):
+                self._client.log_batch(self._id, params=fresh[start : start + 100])
+
+    def _path(self, name: str) -> str:
+        return next((key for key, known in self._names.items() if known == name), KEYS.decode(name))
+
+    def _entries(self, on: str, values: dict[str, Any], ledger: Ledger) -> None:
+        for key, value in values.items():
+            for rule in PROJECTION.apply(on, Entry(key, value))[1]:
+                ledger.add(deviation(rule, f"{on}/{key}", value))
+            text = to_text(value)[:TAG_LENGTH]
+            name = self._name(key)
+            self._tags[(SUMMARY + name)[:250] if len(SUMMARY + name) <= 250 else SUMMARY + _short(key)] = text
+            if len(SUMMARY + name) > 250:
+                self._tags[ORIGINAL + _short(key)] = json.dumps([_short(key), key], ensure_ascii=False)[:TAG_LENGTH]
+
+    def _send_tags(self) -> None:
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(key, value) for key, value in self._tags.items()]
+        for start in range(0, len(tags), 100):
+            self._client.log_batch(self._id, tags=tags[start : start + 100])
+        self._tags.clear()
+
+    def _media(self, event: Media) -> None:
+        """A file whose path holds what the Reader needs: media/<key>/<kind>/<step>_<time>_<call>.<format>."""
+        self._name(event.key)
+        ending = "msgpack" if event.file is not None and event.format in INLINE else INLINE.get(event.format, PARTS.encode(event.format))
+        step = "" if event.step is None else str(event.step)
+        key = PARTS.encode(event.key)
+        if PARTS.shortened(event.key):
+            self._tags[ORIGINAL + key[-16:]] = json.dumps([key, event.key], ensure_ascii=False)[:TAG_LENGTH]
+        name = f"media/{key}/{event.kind}/{event.time:020d}_{step}_{event.call}.{event.format}.{ending}"
+        if event.file is not None:
+            self._file(name, self._run.content(event.file).read_bytes())
+        elif event.format == "text":
+            self._file(name, event.inline.encode("utf-8", "surrogatepass"))
+        else:
+            self._file(name, json.dumps(_table(event.inline) if event.format == "rows" else event.inline, ensure_ascii=False).encode())
+
+    def _artifact(self, event: Artifact, ledger: Ledger) -> None:
+        head = f"artifacts/{PARTS.encode(event.name)}/{PARTS.encode(event.type)}"
+        for part in (event.name, event.type, *(part for file in event.files for part in file.path.split("/"))):
+            if PARTS.shortened(part):
+                self._tags[ORIGINAL + PARTS.encode(part)[-16:]] = json.dumps([PARTS.encode(part), part], ensure_ascii=False)[:TAG_LENGTH]
+        for file in event.files:
+            _, rules = PROJECTION.apply("artifact", FileItem(event.name, event.type, file.path, file.digest))
+            if rules:
+                ledger.add(deviation(rules[0], f"artifact/{event.name}", event.uri))
+            else:
+                path = "/".join(PARTS.encode(part) for part in file.path.split("/"))
+                self._file(f"{head}/{path}", self._run.content(file).read_bytes())
+
+    def _file(self, path: str, data: bytes) -> None:
+        folder, _, name = path.rpartition("/")
+        with tempfile.TemporaryDirectory(prefix="trackbridge-") as temporary:
+            local = Path(temporary) / name
+            local.write_bytes(data)
+            with told():
+                self._client.log_artifact(self._id, str(local), folder)
+
+
+class MlflowReader:
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._client = client(target)
+
+    def runs(self) -> Iterator[RunInfo]:
+        for run in self._search():
+            yield self._describe(run)
+
+    def read(self, run_id: str) -> Iterator[Record]:
+        run = self._get(run_id)
+        originals = dict(json.loads(text) for key, text in run.data.tags.items() if key.startswith(ORIGINAL))
+        position = 0
+        for name in run.data.metrics:
+            key = KEYS.decode(name, originals)
+            for point in self._client.get_metric_history(run.info.run_id, name):
+                yield Record("native", position, Metrics(point.timestamp * 1_000_000, 0, point.step, {key: point.value}))
+                position += 1
+        config = {KEYS.decode(name, originals): from_text(text) for name, text in run.data.params.items()}
+        summary = {}
+        for key, text in run.data.tags.items():
+            if key.startswith(CHANGED):
+                path, value = json.loads(text)
+                config.pop(path, None)
+                if value is not None:
+                    config[path] = from_text(value)
+            elif key.startswith(SUMMARY):
+                name = key.removeprefix(SUMMARY)
+                summary[KEYS.decode(name, originals)] = from_text(text)
+        start = run.info.start_time * 1_000_000
+        for event in (Config(start, unflatten(config)), Summary(start, summary), Tags(start, json.loads(run.data.tags.get(TAGS, "[]")))):
+            yield Record("native", position, event)
+            position += 1
+        files = sorted(self._files(run.info.run_id, "media")) + sorted(self._files(run.info.run_id, "artifacts"))
+        for path in files:
+            data = self._download(run.info.run_id, path)
+            ref = FileRef(path, hashlib.sha256(data).hexdigest(), len(data))
+            yield Record(
+                "native", position, _media(path, data, ref, originals) if path.startswith("media/") else _artifact(path, ref, originals)
+            )
+            position += 1
+
+    def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
+        run = self._get(run_id)
+        if not any(file.path == SIDECAR for file in self._client.list_artifacts(run.info.run_id, "trackbridge")):
+            return None
+        return self._download(run.info.run_id, SIDECAR), run.data.tags.get(DIGEST, "")
+
+    def _describe(self, run: Any) -> RunInfo:
+        tags = run.data.tags
+        notes = tags.get("mlflow.note.content", "")
+        if len(notes) == TAG_LENGTH:
+            notes = self._download(run.info.run_id, NOTES).decode()
+        info = from_text(tags.get(INFO, "{}"))
+        described = info if isinstance(info, dict) else {}
+        back = {theirs: ours for ours, theirs in STATUS.items()}
+        return RunInfo(
+            id=tags[ID],
+            notes=notes,
+            tags=tuple(json.loads(tags.get(TAGS, "[]"))),
+            status=back.get(run.info.status, "running"),
+            start=run.info.start_time * 1_000_000,
+            end=run.info.end_time * 1_000_000 if run.info.end_time else None,
+            **{name: described.get(name, "") for name in ("name", "project", "group", "job_type")},
+        )
+
+    def _search(self, condition: str = "") -> Iterator[Any]:
+        experiments = self._client.search_experiments()
+        wanted = [one.experiment_id for one in experiments if not self._target.project or one.name == self._target.project]
+        token = None
+        while wanted:
+            page = self._client.search_runs(wanted, condition, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token)
+            yield from (run for run in page if ID in run.data.tags)
+            token = page.token
+            if not token:
+                return
+
+    def _get(self, run_id: str) -> Any:
+        for run in self._search(f"tags.`{ID}` = '{run_id}'"):
+            return run
+        raise RunNotFound(f"no run {run_id} in {self._target}")
+
+    def _files(self, run_id: str, folder: str) -> Iterator[str]:
+        for file in self._client.list_artifacts(run_id, folder):
+            if file.is_dir:
+                yield from self._files(run_id, file.path)
+            else:
+                yield file.path
+
+    def _download(self, run_id: str, path: str) -> bytes:
+        with tempfile.TemporaryDirectory(prefix="trackbridge-") as temporary:
+            return Path(self._client.download_artifacts(run_id, path, temporary)).read_bytes()
+
+
+class MlflowAdapter:
+    name: ClassVar[str] = "mlflow"
+    requires: ClassVar[Requirements] = Requirements(
+        extra="mlflow", distributions=("mlflow>=3.10", "tenacity>=9"), tested={"mlflow": "3.17.2"}, python=(10, 15)
+    )
+
+    def resolve(self, target: Target, base: Path) -> Target:
+        location = target.location or os.environ.get("MLFLOW_TRACKING_URI", "") or "sqlite:///mlflow.db"
+        if "://" not in location:
+            path = Path(location).expanduser()
+            location = f"sqlite:///{path if path.suffix == '.db' else path / 'mlflow.db'}"
+        if location.startswith("sqlite:///"):
+            location = f"sqlite:///{os.path.abspath(base / location.removeprefix('sqlite:///'))}"
+        return msgspec.structs.replace(target, location=location).without_credentials()
+
+    def capabilities(self, target: Target, client_version: str = "") -> Capabilities:
+        flavour = "http" if target.location.startswith("http") else "sqlite"
+        return Capabilities(flavour, PROJECTION, KEYS, Recovery.APPEND, Sidecar.STORED)
+
+    def writer(self, target: Target) -> MlflowWriter:
+        return MlflowWriter(target)
+
+    def reader(self, target: Target) -> MlflowReader:
+        return MlflowReader(target)
+
+    def ui(self, target: Target) -> list[str]:
+        if not target.location.startswith("sqlite"):
+            return []
+        return ["mlflow", "server", "--backend-store-uri", target.location, "--host", "127.0.0.1", "--port", "5000"]
+
+
+def client(target: Target) -> Any:
+    """MLflow's client, without telemetry, retries of hours, or messages on standard output."""
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }.items():
+        os.environ.setdefault(name, value)
+    if target.credentials:
+        user, _, password = target.credentials.partition(":")
+        os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = user, password
+    if target.location.startswith("sqlite:///"):
+        Path(target.location.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    with told():
+        from mlflow.tracking import MlflowClient
+
+        return MlflowClient(tracking_uri=target.location)
+
+
+def artifacts(target: Target, project: str) -> str | None:
+    """Beside the SQLite file, wherever the working directory is; a server decides itself."""
+    if not target.location.startswith("sqlite:///"):
+        return None
+    folder = Path(target.location.removeprefix("sqlite:///")).parent / "mlartifacts" / PARTS.encode(project)
+    return folder.as_uri()
+
+
+class told:
+    """MLflow's errors in our words: what it can never take is Rejected, everything else may go away by itself."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, (RuntimeError, ImportError, Rejected)):
+            return
+        code = getattr(error, "error_code", "")
+        if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS"):
+            raise Rejected(str(error)[:500]) from error
+        module = type(error).__module__.partition(".")[0]
+        if code or module in ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3") or isinstance(error, OSError):
+            raise Unavailable(f"MLflow: {str(error)[:300]}") from error
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _table(inline: dict[str, Any]) -> dict[str, Any]:
+    """The form that MLflow's own log_table writes and its UI shows."""
+    return {"columns": inline["columns"], "data": inline["rows"]}
+
+
+def _media(path: str, data: bytes, ref: FileRef, originals: dict[str, str]) -> Media:
+    _, key, kind, name = path.split("/")
+    stamp, _, endings = name.partition(".")
+    time, step, call = stamp.split("_")
+    form, _, ending = endings.rpartition(".")
+    media = Media(int(time), int(call), int(step) if step else None, PARTS.decode(key, originals), kind, form)
+    if form not in INLINE or ending == "msgpack":
+        return msgspec.structs.replace(media, file=ref)
+    if form == "text":
+        return msgspec.structs.replace(media, inline=data.decode("utf-8", "surrogatepass"))
+    held = json.loads(data)
+    return msgspec.structs.replace(media, inline={"columns": held["columns"], "rows": held["data"]} if form == "rows" else held)
+
+
+def _artifact(path: str, ref: FileRef, originals: dict[str, str]) -> Artifact:
+    _, name, kind, *rest = path.split("/")
+    place = "/".join(PARTS.decode(part, originals) for part in rest)
+    return Artifact(0, PARTS.decode(name, originals), PARTS.decode(kind, originals), [msgspec.structs.replace(ref, path=place)])
+
+
+adapter = MlflowAdapter()

@@ -1,0 +1,81 @@
+"""``trackbridge status``: for each run and target, what is delivered, what is pending, what is not exact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from trackbridge.adapters import Target
+from trackbridge.cli.common import LOST, PENDING, Json, Where, console, run_folders, told_errors
+from trackbridge.deviations import Deviation, Ledger
+from trackbridge.forward.state import TargetState, states
+from trackbridge.forward.supervisor import report
+from trackbridge.journal.reader import JournalReader, info
+from trackbridge.records import Deviations, RunInfo
+from trackbridge.report import TargetReport
+
+
+class RunStatus(msgspec.Struct):
+    """One run: its description, how much the journal holds, what went wrong before it, and its targets."""
+
+    info: RunInfo
+    records: int
+    refused: int
+    damaged: int
+    missing: int
+    deviations: list[Deviation]
+    targets: list[TargetReport]
+
+
+def status(where: Where = None, as_json: Json = False) -> None:
+    """Show what is delivered. Exit code 0: everything; 1: something is pending or stopped; 3: values were rejected, refused or damaged."""
+    with told_errors():
+        found = [_look(path) for path in run_folders(where)]
+    if as_json:
+        console.print_json(msgspec.json.encode(found, enc_hook=str).decode())
+    else:
+        _show(found)
+    targets = [target for run in found for target in run.targets]
+    if any(run.refused or run.damaged or run.missing for run in found) or any(target.dead for target in targets):
+        raise typer.Exit(LOST)
+    if any(target.state != "delivered" for target in targets):
+        raise typer.Exit(PENDING)
+
+
+def _look(path: Path) -> RunStatus:
+    reader = JournalReader(path)
+    records, ledger, most = 0, Ledger(), 0
+    for record in reader:
+        records += 1
+        most = max(most, record.sequence + 1)
+        if isinstance(record.event, Deviations):
+            ledger.extend(msgspec.convert(item, Deviation) for item in record.event.items)
+    targets = [report(TargetState(path, Target.parse(health.target)), most) for health in states(path)]
+    damaged = sum(damage.length for damage in reader.damage)
+    return RunStatus(info(path), records, reader.refused[1], damaged, reader.missing, ledger.rows(), targets)
+
+
+def _show(found: list[RunStatus]) -> None:
+    table = Table("run", "status", "target", "state", "values", "pending", "not exact", "where", show_lines=False)
+    for run in found:
+        own = Ledger(run.deviations).by_reason() | ({"refused": run.refused} if run.refused else {})
+        own |= {name: count for name, count in (("damaged bytes", run.damaged), ("missing records", run.missing)) if count}
+        table.add_row(
+            escape(run.info.id), run.info.status, "journal", "", str(run.records), "", _words(own), escape(str(run.info.directory))
+        )
+        for target in run.targets:
+            state = target.state + (f": {target.message}" if target.message else "")
+            totals = Ledger(target.deviations).by_reason() | ({"rejected": target.dead} if target.dead else {})
+            place = target.url or target.where
+            table.add_row(
+                "", "", escape(target.target), escape(state), str(target.delivered), str(target.pending), _words(totals), escape(place)
+            )
+    console.print(table)
+
+
+def _words(totals: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in totals.items())

@@ -1,0 +1,1 @@
+"""Between a journal and a tracker, or two trackers: verification."""

@@ -1,0 +1,82 @@
+"""Is what a tracker holds what was logged?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from trackbridge import registry
+from trackbridge.adapters import Target
+from trackbridge.deviations import Deviation
+from trackbridge.errors import RunNotFound
+from trackbridge.forward.delivery import routed
+from trackbridge.journal.reader import JournalReader, info
+from trackbridge.normal import Difference, compare, normal
+from trackbridge.projection import Projection
+from trackbridge.records import Status
+from trackbridge.sidecar import restore
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """The result.
+
+    Args:
+        points: how many points the journal holds for this target.
+        native: where the tracker does not hold what its adapter declares.
+        restored: where the run, read with its sidecar, is not what was logged (scalars, configuration and text).
+        edited: what was changed in the tracker after it was logged.
+        sidecar: whether the tracker has one.
+    """
+
+    run: str
+    target: str
+    points: int
+    native: list[Difference]
+    restored: list[Difference]
+    edited: list[Deviation]
+    sidecar: bool
+
+    @property
+    def verified(self) -> bool:
+        return not (self.native or self.restored or self.edited)
+
+    def __str__(self) -> str:
+        lines = [f"{self.run} in {self.target}: {self.points} points, {'verified' if self.verified else 'NOT VERIFIED'}"]
+        lines += [f"  native: {difference}" for difference in self.native[:20]]
+        lines += [f"  with sidecar: {difference}" for difference in self.restored[:20]]
+        lines += [f"  edited: {deviation.subject} ({deviation.count})" for deviation in self.edited[:20]]
+        if not self.sidecar:
+            lines.append("  no sidecar there: what the tracker cannot hold cannot be read back from it")
+        return "\n".join(lines)
+
+
+def verify(run: Path, target: Target) -> Verification:
+    """Read the run in folder `run` back from `target` with the tracker's own reader, and compare it point by point.
+
+    Args:
+        target: absolute.
+
+    Raises:
+        RunNotFound: the tracker does not hold the run.
+        BackendError: its client is not installed here.
+    """
+    adapter = registry.check(target.name)
+    projection = adapter.capabilities(target).projection
+    here = info(run)
+    logged = list(routed(JournalReader(run)))
+    original = normal(logged)
+    original.status = here.status if here.status != Status.RUNNING else original.status
+    reader = adapter.reader(target)
+    there = next((found for found in reader.runs() if found.id == here.id), None)
+    if there is None:
+        raise RunNotFound(f"run {here.id} is not in {target}: deliver it with  trackbridge sync {run} --to '{target}'")
+    held = list(reader.read(here.id))
+    native = compare(original, normal(held, there), projection)
+    attached = reader.sidecar(here.id)
+    if attached is None:
+        return Verification(here.id, str(target), original.points(), native, [], [], False)
+    records, edited = restore(held, there, attached[0], projection)
+    again = normal(records)
+    differences = [one for one in compare(original, again, Projection(), native=False) if one.what in ("series", "config", "summary")]
+    return Verification(here.id, str(target), original.points(), native, differences, edited, True)
