@@ -36,10 +36,10 @@ def build(run: Path, skip: Iterable[str] = ()) -> tuple[bytes, str]:
     for shard in shards(run / "journal"):
         if shard not in set(skip):
             for path in sorted((run / "journal").glob(f"{shard}-*.tbj")):
-                for block in blocks.scan(path.read_bytes()):
-                    packed.append(packer.compress(blocks.frame(block.payload, block.sequence, block.records)))
-    data = b"".join(packed) + packer.flush()
-    return data, hashlib.sha256(data).hexdigest()
+                data = path.read_bytes()
+                packed += [packer.compress(data[block.offset : block.end]) for block in blocks.scan(data)]
+    whole = b"".join(packed) + packer.flush()
+    return whole, hashlib.sha256(whole).hexdigest()
 
 
 def read(data: bytes) -> list[Record]:
@@ -56,15 +56,18 @@ def read(data: bytes) -> list[Record]:
     if not unpacker.eof:
         raise ValueError("the sidecar is torn, or unpacks to more than 1 GiB")
     found: list[Record] = []
-    shard, following = "", 0
+    shard, following, place = "", 0, 0
     for block in blocks.scan(raw):
-        name = blocks.header_shard(block)
-        if name is not None:
-            shard, following = name, following if name == shard else 0
-        elif block.sequence >= following:
-            for record in blocks.read_records(block, shard) or []:
-                found.append(msgspec.structs.replace(record, source="sidecar"))
-            following = block.sequence + block.records
+        segment = blocks.segment(block)
+        if segment is not None:
+            shard, following = segment.shard, following if segment.shard == shard else 0
+            place = segment.sequence
+            continue
+        first = blocks.full_sequence(block.low, place)
+        records = blocks.read_records(block, shard, first) or []
+        found += [msgspec.structs.replace(record, source="sidecar") for record in records if record.sequence >= following]
+        place = first + len(records)
+        following = max(following, place)
     return found
 
 

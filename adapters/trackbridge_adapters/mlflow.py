@@ -95,8 +95,9 @@ def _cut(limit: int) -> Any:
     return apply
 
 
-def _stored(value: float) -> float:
-    return 0.0 if value != value else value
+def _stored(value: Any) -> float:
+    """What the column holds: NaN is 0.0 and a mark in another column."""
+    return value if isinstance(value, float) and value == value else 0.0
 
 
 PROJECTION = Projection(
@@ -123,12 +124,12 @@ PROJECTION = Projection(
     merge_repeats(
         "equal points of one millisecond and step are one",
         "time, step and value are the primary key of the table",
-        lambda point: (point.time, point.step, point.value if point.value == point.value else "NaN"),
+        lambda point: (point.time, point.step, repr(point.value)),
     ),
     sort_series(
         "a history is sorted by time, step and value",
         "get_metric_history has no other order",
-        lambda point: (point.time, point.step, _stored(point.value)),  # type: ignore[arg-type]
+        lambda point: (point.time, point.step, _stored(point.value)),
     ),
     Rule("config", Reason.TRUNCATED, f"a parameter is cut at {PARAM_LENGTH} characters", "the store's limit", _cut(PARAM_LENGTH)),
     Rule("summary", Reason.TRUNCATED, f"a tag is cut at {TAG_LENGTH} characters", "the store's limit", _cut(TAG_LENGTH)),
@@ -162,8 +163,9 @@ class MlflowWriter:
                 self._file(NOTES, run.notes.encode())
             self._client.update_run(self._id, status="RUNNING", name=run.name or run.id)
         tags = self._mlflow.data.tags
-        self._params = dict(self._mlflow.data.params)
-        self._names: dict[str, str] = {}
+        self._params = set(self._mlflow.data.params)
+        self._config_now = config_texts(self._mlflow)
+        self._names: dict[str, str] = {}  # metric keys and configuration paths to names
         self._tags: dict[str, str] = {}
         self._held = msgspec.json.decode(tags[POSITION], type=Position) if POSITION in tags else Position()
         return self._held
@@ -189,8 +191,8 @@ class MlflowWriter:
                 elif isinstance(event, Deviations):
                     totals = Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason()
                     self._tags["trackbridge.deviations"] = ", ".join(f"{reason} {count}" for reason, count in totals.items())[:TAG_LENGTH]
-            except FileNotFoundError as error:
-                raise Rejected(f"{error}", index) from error
+            except (OSError, TypeError, ValueError) as error:
+                raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
         with told():
             for start in range(0, len(metrics), METRICS_PER_CALL):
                 self._client.log_batch(self._id, metrics=metrics[start : start + METRICS_PER_CALL])
@@ -255,6 +257,8 @@ class MlflowWriter:
                 if rule.reason not in (Reason.TIMESTAMP, Reason.STEP_CHANGED):
                     ledger.add(deviation(rule, key, value))
             if held is not None:
+                if not isinstance(held.value, float):
+                    raise TypeError(f"{key!r} is a {type(held.value).__name__}, which is no value of a metric")
                 changed += 1
                 metrics.append(Metric(self._name(key), held.value, time, held.step))
         if event.time % 1_000_000 and changed:
@@ -274,29 +278,27 @@ class MlflowWriter:
         """A parameter is written once; one that changes later becomes a tag, which the Reader prefers."""
         from mlflow.entities import Param
 
-        fresh = []
-        for path, value in flatten(event.values).items():
-            held, rules = PROJECTION.apply("config", Entry(path, value))
-            for rule in rules:
+        values, fresh = flatten(event.values), []
+        texts: dict[str, str | None] = {}
+        for path, value in values.items():
+            for rule in PROJECTION.apply("config", Entry(path, value))[1]:
                 ledger.add(deviation(rule, f"config/{path}", value))
-            name, text = self._name(path), to_text(value)[:PARAM_LENGTH]
-            if name not in self._params:
-                self._params[name] = text
+            texts[path] = to_text(value)[:PARAM_LENGTH]
+        top = {path.partition("/")[0] for path in flatten(dict.fromkeys(event.values))}
+        texts |= {path: None for path in self._config_now if path.partition("/")[0] in top and path not in values}
+        for path, text in texts.items():
+            if self._config_now.get(path) == text:
+                continue
+            name = self._name(path)
+            if name not in self._params and text is not None:
+                self._params.add(name)
                 fresh.append(Param(name, text))
-            elif self._params[name] != text or held is None:
+            else:
                 self._tags[CHANGED + _short(path)] = json.dumps([path, text], ensure_ascii=False)
-        top = {f"{key}".replace("~", "~0").replace("/", "~1") for key in event.values}
-        replaced = [
-            name for name in self._params if (path := self._path(name)).partition("/")[0] in top and path not in flatten(event.values)
-        ]
-        for name in replaced:
-            self._tags[CHANGED + _short(self._path(name))] = json.dumps([self._path(name), None])
+            self._config_now[path] = text
         with told():
             for start in range(0, len(fresh), 100):
                 self._client.log_batch(self._id, params=fresh[start : start + 100])
-
-    def _path(self, name: str) -> str:
-        return next((key for key, known in self._names.items() if known == name), KEYS.decode(name))
 
     def _entries(self, on: str, values: dict[str, Any], ledger: Ledger) -> None:
         for key, value in values.items():
@@ -365,24 +367,15 @@ class MlflowReader:
 
     def read(self, run_id: str) -> Iterator[Record]:
         run = self._get(run_id)
-        originals = dict(json.loads(text) for key, text in run.data.tags.items() if key.startswith(ORIGINAL))
-        position = 0
+        originals, position = original_keys(run), 0
         for name in run.data.metrics:
             key = KEYS.decode(name, originals)
             for point in self._client.get_metric_history(run.info.run_id, name):
                 yield Record("native", position, Metrics(point.timestamp * 1_000_000, 0, point.step, {key: point.value}))
                 position += 1
-        config = {KEYS.decode(name, originals): from_text(text) for name, text in run.data.params.items()}
-        summary = {}
-        for key, text in run.data.tags.items():
-            if key.startswith(CHANGED):
-                path, value = json.loads(text)
-                config.pop(path, None)
-                if value is not None:
-                    config[path] = from_text(value)
-            elif key.startswith(SUMMARY):
-                name = key.removeprefix(SUMMARY)
-                summary[KEYS.decode(name, originals)] = from_text(text)
+        config = {path: from_text(text) for path, text in config_texts(run).items() if text is not None}
+        tagged = {key.removeprefix(SUMMARY): text for key, text in run.data.tags.items() if key.startswith(SUMMARY)}
+        summary = {KEYS.decode(name, originals): from_text(text) for name, text in tagged.items()}
         start = run.info.start_time * 1_000_000
         for event in (Config(start, unflatten(config)), Summary(start, summary), Tags(start, json.loads(run.data.tags.get(TAGS, "[]")))):
             yield Record("native", position, event)
@@ -499,6 +492,19 @@ def client(target: Target) -> Any:
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=target.location)
+
+
+def original_keys(run: Any) -> dict[str, str]:
+    """The keys of the names that had to be shortened."""
+    return dict(json.loads(text) for key, text in run.data.tags.items() if key.startswith(ORIGINAL))
+
+
+def config_texts(run: Any) -> dict[str, str | None]:
+    """The configuration's paths and texts; None for an entry that was replaced by one of another shape."""
+    originals = original_keys(run)
+    texts: dict[str, str | None] = {KEYS.decode(name, originals): text for name, text in run.data.params.items()}
+    texts.update(json.loads(text) for key, text in run.data.tags.items() if key.startswith(CHANGED))
+    return texts
 
 
 def artifacts(target: Target, project: str) -> str | None:

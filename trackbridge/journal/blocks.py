@@ -12,7 +12,7 @@ import msgspec
 from trackbridge.records import AnyEvent, Record, decode
 
 MAGIC = b"\xabTBJ"
-HEADER = struct.Struct("<4sIIQI")
+HEADER = struct.Struct("<4sIII")
 MAX_PAYLOAD = 16 * 1024 * 1024
 MAX_DEPTH = 64
 FORMAT_VERSION = 1
@@ -20,45 +20,62 @@ _MASK = 0xFFFFFFFF
 
 
 class Block(NamedTuple):
-    """A whole, correct block of `records` records. `offset` and `end`: its place in the buffer that was scanned."""
+    """A whole, correct block. `low`: the low 32 bits of its first sequence; `offset`, `end`: its place in the buffer that was scanned."""
 
-    sequence: int
-    records: int
+    low: int
     payload: bytes
     offset: int
     end: int
 
 
-def frame(payload: bytes, sequence: int, count: int) -> bytes:
+def frame(payload: bytes, sequence: int) -> bytes:
     """The bytes of one block."""
-    return HEADER.pack(MAGIC, len(payload), crc32(payload, sequence & _MASK), sequence, count) + payload
+    low = sequence & _MASK
+    return HEADER.pack(MAGIC, len(payload), crc32(payload, low), low) + payload
 
 
 def segment_header(run_id: str, shard: str, segment: int, sequence: int, time: int) -> bytes:
-    """The first block of a segment; it takes no sequence number."""
-    return frame(msgspec.msgpack.encode(["segment", time, FORMAT_VERSION, run_id, shard, segment]), sequence, 0)
+    """The first block of a segment; it takes no sequence number, and tells that of the next block."""
+    return frame(msgspec.msgpack.encode(["segment", time, FORMAT_VERSION, run_id, shard, segment, sequence]), sequence)
 
 
-def header_shard(block: Block) -> str | None:
-    """The shard that a segment's first block names; None for another block."""
-    if block.records or not shallow(block.payload):
+class Segment(NamedTuple):
+    """What the first block of a segment says. `sequence`: of the first record that follows."""
+
+    time: int
+    shard: str
+    sequence: int
+
+
+def segment(block: Block) -> Segment | None:
+    """What `block` says if it is the first of a segment, else None."""
+    if block.payload[1:9] != b"\xa7segment" or not shallow(block.payload):
         return None
-    fields = msgspec.msgpack.decode(block.payload)
-    return fields[4] if isinstance(fields, list) and len(fields) >= 6 and fields[0] == "segment" else None
+    try:
+        _, time, _, _, shard, _, sequence, *_ = msgspec.msgpack.decode(block.payload)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return Segment(time, shard, sequence)
+
+
+def full_sequence(low: int, near: int) -> int:
+    """The sequence with these low 32 bits that is nearest to `near`."""
+    ahead = (low - near) & _MASK
+    return near + ahead if ahead < 1 << 31 else near + ahead - (1 << 32)
 
 
 def at(data: bytes, offset: int) -> Block | None:
     """The block at `offset`, or None when the bytes there do not make a whole, correct one."""
     if offset + HEADER.size > len(data):
         return None
-    magic, length, crc, sequence, count = HEADER.unpack_from(data, offset)
+    magic, length, crc, low = HEADER.unpack_from(data, offset)
     end = offset + HEADER.size + length
     if magic != MAGIC or length > MAX_PAYLOAD or end > len(data):
         return None
     payload = data[offset + HEADER.size : end]
-    if crc32(payload, sequence & _MASK) != crc:
+    if crc32(payload, low) != crc:
         return None
-    return Block(sequence, count, payload, offset, end)
+    return Block(low, payload, offset, end)
 
 
 def needed(data: bytes, offset: int) -> int:
@@ -86,17 +103,16 @@ def scan(data: bytes, offset: int = 0) -> Iterator[Block]:
         offset = block.end
 
 
-def read_records(block: Block, shard: str) -> list[Record] | None:
-    """The records of `block`; None when its payload cannot be decoded (a correct CRC over content that no writer of ours makes)."""
+def read_records(block: Block, shard: str, sequence: int) -> list[Record] | None:
+    """The records of `block`, whose first has this sequence; None when its payload is no list of events (a correct CRC over what no writer of
+    ours makes)."""
     if not shallow(block.payload):
         return None
     try:
         events: Sequence[AnyEvent] = decode(block.payload)
     except msgspec.DecodeError:
         return None
-    if len(events) != block.records:
-        return None
-    return [Record(shard, block.sequence + index, event) for index, event in enumerate(events)]
+    return [Record(shard, sequence + index, event) for index, event in enumerate(events)]
 
 
 _CONTAINER_BYTES = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])

@@ -44,6 +44,7 @@ class ShardReader:
     end: End | None = None
     _segment: int | None = None
     _offset: int = 0
+    _next: int = 0  # sequence of the block that comes next in the file, unless some are missing
 
     def read(self, *, over: bool, limit: int = CHUNK) -> list[Record]:
         """The next records, from at most about `limit` bytes; [] when there are none now.
@@ -125,10 +126,12 @@ class ShardReader:
         return found, offset
 
     def _accept(self, block: blocks.Block, path: Path) -> list[Record]:
-        after = block.sequence + block.records
-        if block.records == 0 or (after <= self.sequence and self.start is not None):
+        segment = blocks.segment(block)
+        if segment is not None:
+            self._next = segment.sequence
             return []
-        records = blocks.read_records(block, self.shard)
+        first = blocks.full_sequence(block.low, self._next)
+        records = blocks.read_records(block, self.shard, first)
         if records is None:
             self.damage.append(Damage(path.name, self._offset + block.offset, block.end - block.offset))
             return []
@@ -137,10 +140,11 @@ class ShardReader:
                 self.start = record.event
             elif isinstance(record.event, End):
                 self.end = record.event
-        if block.sequence > self.sequence:
-            self.missing += block.sequence - self.sequence
+        self._next = first + len(records)
+        if first > self.sequence:
+            self.missing += first - self.sequence
         fresh = [record for record in records if record.sequence >= self.sequence]
-        self.sequence = max(self.sequence, after)
+        self.sequence = max(self.sequence, self._next)
         return fresh
 
 
@@ -163,8 +167,9 @@ def _begun(directory: Path, shard: str) -> int:
     for path in sorted(directory.glob(f"{_glob_escape(shard)}-*.tbj"))[:1]:
         with path.open("rb") as file:
             block = blocks.at(file.read(4096), 0)
-        if block is not None and blocks.header_shard(block) is not None:
-            return int(msgspec.msgpack.decode(block.payload)[1])
+        segment = blocks.segment(block) if block is not None else None
+        if segment is not None:
+            return segment.time
     return 2**63
 
 

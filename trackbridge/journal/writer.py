@@ -111,7 +111,8 @@ class ShardWriter:
             try:
                 sequence = self._sequence
                 payload = self._encode((("m", time_ns(), sequence - self._others, step, values),))
-                block = _pack(MAGIC, len(payload), crc32(payload, sequence & _MASK), sequence, 1) + payload
+                low = sequence & _MASK
+                block = _pack(MAGIC, len(payload), crc32(payload, low), low) + payload
                 length = len(block)
                 if length > self._room:
                     return False
@@ -142,7 +143,7 @@ class ShardWriter:
             payload = encode(made)
             if len(payload) > MAX_PAYLOAD:
                 raise ValueError(f"one call holds {len(payload) / 2**20:.0f} MiB; a journal block takes 16: log it in parts or as a file")
-            block = frame(payload, self._sequence, len(made))
+            block = frame(payload, self._sequence)
             if len(block) > self._room and not self._make_room(len(block)) and not vital:
                 return self._refuse(len(made))
             try:
