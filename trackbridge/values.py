@@ -45,7 +45,7 @@ class Image:
 
     Args:
         data: a path (bytes are kept as they are), a PIL image, or an array of shape (H, W), (H, W, C) or (C, H, W) with C = 1, 3 or 4:
-            uint8, or floats in [0, 1].
+            uint8, or floats in [0, 1]. Where both could be meant, (H, W, C) is.
         caption: shown beside it.
     """
 

@@ -1,0 +1,385 @@
+"""What a user types, and what comes of it, without any tracker."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import trackbridge
+from trackbridge import SettingsError
+from trackbridge.projection import same
+
+
+def points(run: trackbridge.Run) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for row in trackbridge.read(run.directory).rows():
+        found.setdefault(row["key"], []).append(row["value_any"])
+    return found
+
+
+def reasons(run: trackbridge.Run) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in trackbridge.read(run.directory).deviations:
+        found.setdefault(row.reason, []).append(row.subject)
+    return found
+
+
+def test_zero_setup() -> None:
+    trackbridge.log({"loss": 1})
+    run = trackbridge.current()
+    report = trackbridge.finish()
+    assert report.delivered
+    assert points(run) == {"loss": [1]}
+    assert trackbridge.read(run.id).info.status == "finished"
+
+
+def test_the_unhappy_beginnings_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(trackbridge.BackendError, match=r"known backends: .*jsonl"):
+        trackbridge.init(backend="mlfow")
+    with pytest.raises(SettingsError, match="cannot be used"):
+        trackbridge.init(id="../../etc")
+    with pytest.raises(SettingsError, match="never, allow, must, auto"):
+        trackbridge.init(resume="yes")
+    with pytest.raises(SettingsError, match="TRACKBRIDGE_RUN_ID"):
+        trackbridge.init(resume="auto")
+    with pytest.raises(SettingsError, match="resume='allow'"):
+        trackbridge.init(id="absent", resume="must")
+    monkeypatch.setenv("TRACKBRIDGE_DURABILITY", "much")
+    with pytest.raises(SettingsError, match="process, power"):
+        trackbridge.init()
+    monkeypatch.delenv("TRACKBRIDGE_DURABILITY")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(trackbridge.JournalError, match="TRACKBRIDGE_DIR"):
+        trackbridge.init(dir=tmp_path / "file")
+    with pytest.raises(SettingsError, match="no run to finish"):
+        trackbridge.finish()
+
+
+def test_a_missing_client_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trackbridge import registry
+
+    monkeypatch.setattr(registry, "missing", lambda requires: ["mlflow>=3.10"])
+    with pytest.raises(trackbridge.BackendError, match=r"pip install 'trackbridge\[mlflow\]'"):
+        trackbridge.init(backend="mlflow")
+
+
+def test_an_implicit_init_never_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TRACKBRIDGE_BACKEND", "mlfow")
+    trackbridge.log({"loss": 1})
+    run = trackbridge.current()
+    assert points(run) == {"loss": [1]}
+    assert "unknown backend 'mlfow'" in capsys.readouterr().err
+    trackbridge.finish()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TRACKBRIDGE_DIR", str(tmp_path / "file"))
+    trackbridge.log({"loss": 1})
+    trackbridge.log({"loss": 1})
+    assert capsys.readouterr().err.count("TRACKBRIDGE_DIR") == 1
+
+
+def test_a_second_init_is_an_error_and_the_first_run_goes_on() -> None:
+    run = trackbridge.init()
+    with pytest.raises(SettingsError, match="finish"):
+        trackbridge.init()
+    trackbridge.log({"a": 1})
+    trackbridge.finish()
+    assert points(run) == {"a": [1]}
+
+
+def test_numbers_of_every_library_and_nested_mappings() -> None:
+    run = trackbridge.init()
+    trackbridge.log({"np32": numpy.float32(0.1), "np64": numpy.float64(0.1), "int": numpy.int64(7), "array": numpy.array(2.5)})
+    trackbridge.log({"bool": numpy.bool_(True), "flag": True, "none": None, "text": "NaN", "half": Fraction(1, 2), "big": 2**70})
+    trackbridge.log({"val": {"loss": 0.5, "top": {"1": 0.9}}})
+    trackbridge.finish()
+    wanted = {
+        "np32": float(numpy.float32(0.1)), "np64": 0.1, "int": 7, "array": 2.5, "bool": True, "flag": True, "none": None, "text": "NaN",
+        "half": 0.5, "big": 2**70, "val/loss": 0.5, "val/top/1": 0.9,
+    }  # fmt: skip
+    found = points(run)
+    assert found.keys() == wanted.keys()
+    assert all(same(found[key], [value]) for key, value in wanted.items())
+
+
+def test_tensors_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    run = trackbridge.init()
+    trackbridge.log({"loss": torch.tensor(0.5, requires_grad=True), "one": torch.ones(1)}, step=torch.tensor(3))
+    trackbridge.finish()
+    assert points(run) == {"loss": [0.5], "one": [1.0]}
+    assert {row["step"] for row in trackbridge.read(run.directory).rows()} == {3}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=7))), st.none() | st.integers(-(2**63), 2**63 - 1)), max_size=6))  # fmt: skip
+def test_whatever_is_logged_is_read_back(calls: list[tuple[dict[str, Any], int | None]]) -> None:
+    """The fast way and the slow way keep the same, in any mixture."""
+    run = trackbridge.init(mode="offline")
+    for values, step in calls * 2:
+        trackbridge.log(values, step=step)
+    trackbridge.finish()
+    rows = list(trackbridge.read(run.directory).rows("all"))
+    wanted = [(key, value, step) for values, step in calls * 2 for key, value in values.items()]
+    assert [(row["key"], row["step"]) for row in rows] == [(key, step) for key, _, step in wanted]
+    assert all(same(row["value_any"], value) for row, (_, value, _) in zip(rows, wanted, strict=True))
+
+
+def test_what_nothing_can_hold_is_told_once_and_the_rest_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    run = trackbridge.init()
+    for _ in range(3):
+        trackbridge.log({"good": 1.0, "array": numpy.zeros(5), "object": object()})
+    trackbridge.finish()
+    assert points(run) == {"good": [1.0] * 3}
+    assert reasons(run)["unsupported"] == ["array", "object"]
+    assert capsys.readouterr().err.count("Histogram") == 1
+
+
+def test_strict_raises() -> None:
+    trackbridge.init(strict=True)
+    with pytest.raises(SettingsError, match="'array' cannot be logged"):
+        trackbridge.log({"array": numpy.zeros(5)})
+    with pytest.raises(SettingsError, match="does not exist"):
+        trackbridge.log_artifact("absent.pt")
+
+
+@pytest.mark.parametrize("values", [None, 3, ["loss"], "loss"])
+def test_log_takes_a_mapping(values: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    trackbridge.init()
+    trackbridge.log(values)
+    assert "log takes a mapping" in capsys.readouterr().err
+
+
+def test_colliding_keys_and_odd_ones() -> None:
+    run = trackbridge.init()
+    trackbridge.log({"a/b": 1.0, "a": {"b": 2.0}, 3: 4.0, "\ud800": 5.0, "": 6.0})
+    trackbridge.finish()
+    assert points(run) == {"a/b": [2.0], "3": [4.0], "\\ud800": [5.0], "": [6.0]}
+    assert reasons(run) == {"merged": ["a/b"], "renamed": ["3", "\\ud800"]}
+
+
+def test_steps() -> None:
+    run = trackbridge.init()
+    for step in (5, -3, 2, 2, None, 2**63 - 1, 1.0, 1.5, numpy.int32(9), "x", 2**70):
+        trackbridge.log({"a": 1.0}, step=step)  # type: ignore[arg-type]
+    trackbridge.finish()
+    assert [row["step"] for row in trackbridge.read(run.directory).rows()] == [5, -3, 2, 2, None, 2**63 - 1, 1, 1, 9, None, None]
+    assert reasons(run) == {"step_changed": ["step"], "step_rejected": ["step"]}
+
+
+def test_config_and_summary_and_tags() -> None:
+    @dataclasses.dataclass
+    class Options:
+        depth: int = 3
+
+    run = trackbridge.init(config={"lr": 0.1, "net": {"kind": "cnn", "sizes": (1, 2)}, "nan": float("nan")}, tags=("a", "b"), notes="why")
+    run.config.update(lr=0.2, options=Options(), space=argparse.Namespace(x=1), path=Path("p"))
+    run.config["np"] = numpy.float32(0.5)
+    run.config.more = 7
+    run.summary["best"] = numpy.float64(0.9)
+    run.tags += ("c",)
+    trackbridge.log({"loss": 0.5})
+    with pytest.raises(SettingsError, match="cannot be removed"):
+        del run.config["lr"]
+    trackbridge.finish()
+    data = trackbridge.read(run.directory)
+    wanted = {"lr": 0.2, "net": {"kind": "cnn", "sizes": [1, 2]}, "nan": float("nan"), "options": {"depth": 3}, "space": {"x": 1}, "path": "p", "np": 0.5, "more": 7}  # fmt: skip
+    assert same(data.config, wanted)
+    assert same(dict(run.config), wanted)
+    assert data.summary == {"loss": 0.5, "best": 0.9}
+    assert data.tags == {"a", "b", "c"}
+    assert data.info.notes == "why"
+
+
+def test_summary_rules() -> None:
+    run = trackbridge.init()
+    run.define_metric("loss", summary="min")
+    run.define_metric("acc*", summary="max")
+    run.define_metric("secret", summary="none")
+    for loss, acc in ((3.0, 0.1), (float("nan"), float("nan")), (1.0, 0.9), (2.0, 0.5)):
+        trackbridge.log({"loss": loss, "acc1": acc, "plain": loss, "secret": 1})
+    run.summary["plain"] = "mine"
+    trackbridge.finish()
+    assert trackbridge.read(run.directory).summary == {"loss": 1.0, "acc1": 0.9, "plain": "mine"}
+
+
+def test_rewind_keeps_all_and_shows_the_surviving_branch() -> None:
+    run = trackbridge.init()
+    for step in range(6):
+        trackbridge.log({"a": step}, step=step)
+    run.rewind(3)
+    for step in range(3, 5):
+        trackbridge.log({"a": 10 * step}, step=step)
+    trackbridge.finish()
+    data = trackbridge.read(run.directory)
+    assert [row["value_any"] for row in data.rows()] == [0, 1, 2, 30, 40]
+    assert [row["value_any"] for row in data.rows("all")] == [0, 1, 2, 3, 4, 5, 30, 40]
+    assert data.metrics["attempt"].to_list() == [0] * 6 + [1] * 2
+    assert data.wide()["a"].to_list() == [0, 1, 2, 30, 40]
+    assert list(data.pandas()["value"]) == [0, 1, 2, 3, 4, 5, 30, 40]
+
+
+def test_resume_is_one_run_in_two_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    for part in range(2):
+        run = trackbridge.init(resume="auto", name="mine")
+        trackbridge.log({"a": part})
+        trackbridge.finish()
+    assert run.id == "slurm-77"
+    assert points(run) == {"a": [0, 1]}
+    monkeypatch.delenv("SLURM_JOB_ID")
+    with pytest.raises(SettingsError, match="exists"):
+        trackbridge.init(id="slurm-77")
+
+
+def test_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SettingsError, match="TRACKBRIDGE_RUN_ID"):
+        trackbridge.init()
+    monkeypatch.setenv("TRACKBRIDGE_RUN_ID", "shared")
+    monkeypatch.setenv("RANK", "1")
+    silent = trackbridge.init()
+    trackbridge.log({"a": 1})
+    silent.config.update(x=1)
+    trackbridge.finish()
+    assert not Path(os.environ["TRACKBRIDGE_DIR"], "shared").exists()
+    monkeypatch.setenv("TRACKBRIDGE_RANKS", "all")
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        run = trackbridge.init()
+        trackbridge.log({"a": int(rank)})
+        trackbridge.finish()
+    assert points(run) == {"a": [0], "rank1/a": [1]}
+
+
+def test_disabled_and_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    with trackbridge.init(mode="disabled") as run:
+        trackbridge.log({"a": 1})
+        run.summary["b"] = 2
+        assert run.summary["b"] == 2
+    assert not Path(os.environ["TRACKBRIDGE_DIR"]).exists()
+    run = trackbridge.init(mode="offline", backend="jsonl")
+    trackbridge.log({"a": 1})
+    assert trackbridge.finish().targets == []
+    assert not Path("jsonl-runs").exists()
+
+
+def test_a_with_block_that_fails_is_failed() -> None:
+    with pytest.raises(ZeroDivisionError), trackbridge.init() as run:
+        _ = 1 / 0
+    assert trackbridge.read(run.directory).info.status == "failed"
+
+
+def test_logging_after_the_end_is_refused_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    run = trackbridge.init()
+    run.log({"a": 1})
+    run.finish()
+    run.log({"a": 2})
+    run.summary["x"] = 1
+    assert points(run) == {"a": [1]}
+    assert capsys.readouterr().err.count("is finished") == 1
+
+
+def test_typed_values(tmp_path: Path) -> None:
+    run = trackbridge.init()
+    (tmp_path / "clip.mp4").write_bytes(b"film")
+    image = numpy.arange(75, dtype=numpy.uint8).reshape(5, 5, 3)
+    trackbridge.log(
+        {
+            "image": trackbridge.Image(image, caption="c"), "again": trackbridge.Image(image), "chw": trackbridge.Image(image.transpose(2, 0, 1)),
+            "audio": trackbridge.Audio(numpy.zeros(10), 8000), "video": trackbridge.Video(tmp_path / "clip.mp4"), "text": trackbridge.Text("hello"),
+            "histogram": trackbridge.Histogram([1.0, 2.0, float("nan")], bins=4), "table": trackbridge.Table(["a"], [[1], ["x"]]),
+            "list": [trackbridge.Image(image), trackbridge.Image(image)], "file": trackbridge.File(tmp_path / "clip.mp4"),
+        },
+        step=3,
+    )  # fmt: skip
+    trackbridge.log({"bad": trackbridge.Image(numpy.zeros((2, 2, 9))), "ok": 1})
+    trackbridge.finish()
+    media = {item.key: item for item in trackbridge.read(run.directory).media}
+    assert media.keys() == {"image", "again", "chw", "audio", "video", "text", "histogram", "table", "list/0", "list/1", "file"}
+    assert len({media[key].file.digest for key in ("image", "again", "chw", "list/0")}) == 1, "a content is stored once"
+    assert media["histogram"].inline["counts"] == [1, 0, 0, 1]
+    assert media["histogram"].meta == {"nonfinite": 1}
+    assert media["table"].inline == {"columns": ["a"], "rows": [[1], ["x"]]}
+    assert reasons(run) == {"unsupported": ["bad"]}
+    from PIL import Image
+
+    stored = numpy.asarray(Image.open(run.directory / "files" / media["image"].file.digest))
+    assert (stored == image).all()
+
+
+def test_artifacts_are_copies(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "w.bin").write_bytes(b"one")
+    (folder / "sub" / "empty").write_bytes(b"")
+    (folder / "link").symlink_to("/etc/hostname")
+    run = trackbridge.init()
+    trackbridge.log_artifact(folder, name="m", type="model", metadata={"a": 1})
+    (folder / "w.bin").write_bytes(b"two")
+    trackbridge.log_artifact("s3://bucket/huge", by_reference=True)
+    trackbridge.log_artifact("absent")
+    trackbridge.finish()
+    first, second = trackbridge.read(run.directory).artifacts
+    assert {file.path: file.size for file in first.files} == {"w.bin": 3, "sub/empty": 0}
+    contents = {file.path: (run.directory / "files" / file.digest).read_bytes() for file in first.files}
+    assert contents == {"w.bin": b"one", "sub/empty": b""}
+    assert second.uri == "s3://bucket/huge"
+
+
+def test_secrets_never_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SERVICE_TOKEN", "canary-in-the-environment")
+    run = trackbridge.init(
+        config={"api_key": "canary-by-name", "nested": {"password": "canary-nested"}, "url": "https://u:canary-url@host/x", "max_tokens": 4096, "num_key_value_heads": "eight-heads"},
+        notes="see canary-in-the-environment", tags=("tag canary-in-the-environment",), backend="none",
+    )  # fmt: skip
+    trackbridge.log({"text": "canary-in-the-environment!", "typed": trackbridge.Text("a canary-in-the-environment")})
+    run.summary["secret"] = "canary-summary"
+    trackbridge.finish()
+    for path in Path(os.environ["TRACKBRIDGE_DIR"]).rglob("*"):
+        if path.is_file():
+            assert b"canary" not in path.read_bytes(), path
+    data = trackbridge.read(run.directory)
+    assert data.config["max_tokens"] == 4096
+    assert data.config["num_key_value_heads"] == "eight-heads"
+    assert len(reasons(run)["redacted"]) == 8
+
+
+def test_arguments_and_environment_are_not_captured(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("import trackbridge\ntrackbridge.log({'a': 1})\n")
+    environment = os.environ | {"UNNAMED": "canary-environment"}
+    subprocess.run([sys.executable, str(script), "--key=canary-argument"], env=environment, check=True, cwd=tmp_path)
+    (info,) = trackbridge.runs()
+    assert info.provenance["script"] == "train.py"
+    for path in Path(os.environ["TRACKBRIDGE_DIR"]).rglob("*.tbj"):
+        assert b"canary" not in path.read_bytes()
+
+
+def test_power_durability_syncs_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trackbridge.journal import writer
+
+    synced: list[int] = []
+    monkeypatch.setenv("TRACKBRIDGE_DURABILITY", "power")
+    run = trackbridge.init(backend="none")
+    monkeypatch.setattr(writer, "_datasync", synced.append)
+    for call in range(5):
+        trackbridge.log({"a": call})
+    assert len(synced) >= 5
+    trackbridge.finish()
+    assert points(run) == {"a": [0, 1, 2, 3, 4]}
+
+
+def test_read_of_what_is_absent_names_the_remedy() -> None:
+    with pytest.raises(trackbridge.RunNotFound, match="TRACKBRIDGE_DIR"):
+        trackbridge.read("absent")
