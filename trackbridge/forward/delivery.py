@@ -134,7 +134,6 @@ class Delivery:
         self._summary, self._router = Summarizer(), Router()
         self.cursor = msgspec.structs.replace(self.cursor, position=position, opened=True, closed=False)
         self.state.save_cursor(self.cursor)
-        self._outages = 0
         self._say(State.HEALTHY)
         return writer
 
@@ -204,6 +203,7 @@ class Delivery:
         self._uncounted, self._buried = [], []
         self._unflushed = [record for record in self._unflushed if not position.holds(record)]
         self._flushed_at = time.monotonic()
+        self._outages = 0
         self._say(State.HEALTHY)
 
     def _checkpoint(self, writer: Writer) -> None:

@@ -19,6 +19,7 @@ from trackbridge.records import End, Record, RunInfo, Start, Status, Tags
 
 SEGMENT_NAME = re.compile(r"(?P<shard>.+)-(?P<segment>\d{6,})\.tbj")
 CHUNK = 4 * 1024 * 1024
+_TAIL = 64 * 1024
 SILENT_SECONDS = 60.0
 """A shard whose file was not touched for this long is over: a live writer writes a heartbeat every 10 s."""
 
@@ -56,7 +57,10 @@ class ShardReader:
             path = self._path()
             if path is None:
                 return []
-            found = self._read_segment(path, over or self._later(), limit)
+            settled = over or self._later()
+            found = self._read_segment(path, settled, limit)
+            if not found and not settled and self._offset < path.stat().st_size and self._has_ended():
+                found = self._read_segment(path, True, limit)  # a damaged place before the end record: nothing more will come
             if found or not self._advance(path):
                 return found
 
@@ -81,6 +85,15 @@ class ShardReader:
         return (self.directory / f"{self.shard}-{self._segment + 1:06d}.tbj").exists() or any(
             number > self._segment for number in self._segments()
         )
+
+    def _has_ended(self) -> bool:
+        """Whether the last whole block of the shard holds its end record, although the reader has not come to it."""
+        path = self.directory / f"{self.shard}-{self._segments()[-1]:06d}.tbj"
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            found = list(blocks.scan(file.read()))
+        records = (blocks.read_records(found[-1], self.shard, 0) if found else None) or []
+        return any(isinstance(record.event, End) for record in records)
 
     def _advance(self, path: Path) -> bool:
         """Go to the next segment when this one is read to its end and a later one exists."""
