@@ -77,6 +77,11 @@ class Delivery:
         self._wait = tenacity.wait_random_exponential(multiplier=1, max=60)
         self._outages = 0
 
+    def prepare(self) -> None:
+        """Open the run in the tracker, if it is not open: the first step does so too."""
+        if self._writer is None:
+            self._open()
+
     def step(self) -> bool:
         """Do what can be done now; False when there was nothing to do."""
         if self.done or time.monotonic() < self._not_before:

@@ -1,0 +1,85 @@
+"""``python docs/generate.py [--check]``: fill the generated parts of the documents: settings, the comparison's table, the benchmarks.
+
+Nothing in those parts is written by hand; ``--check`` ends with 1 when a document is not what would be generated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def settings() -> str:
+    """A table of the environment variables, from the docstring of Settings."""
+    from trackbridge.settings import Settings
+
+    text = re.sub(r"\s+", " ", (Settings.__doc__ or "").partition("Args:")[2])
+    defaults = vars(Settings())
+    told = re.split(r"(?:^|(?<=[.;]) )((?:\w+, )*\w+): ", text.strip())
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for names, meaning in zip(told[1::2], told[2::2], strict=True):
+        for name in names.split(", "):
+            shown = str(defaults[name])
+            rows.append(f"| `TRACKBRIDGE_{name.upper()}` | {f'`{shown}`' if shown else ''} | {meaning.strip().replace('``', '`').replace('|', '/')} |")
+    missing = defaults.keys() - {name for names in told[1::2] for name in names.split(", ")}
+    assert not missing, f"undocumented: {missing}"
+    return "\n".join(rows)
+
+
+def benchmarks() -> str:
+    """A table of the last results in benchmarks/results."""
+    rows = ["| benchmark | ratio or median | interval | limit | verdict | measured (UTC) |", "|---|---|---|---|---|---|"]
+    for name in ("log", "imports", "delivery"):
+        path = ROOT / "benchmarks" / "results" / f"{name}.json"
+        if path.exists():
+            result = json.loads(path.read_text())
+            for row in result["rows"]:
+                middle = row.get("ratio", row.get("median"))
+                limit = f"{row['limit']:.3g}" if "limit" in row else ""
+                what = row["what"].replace("|", "/")
+                rows.append(f"| {what} | {middle} | {row['low']} to {row['high']} | {limit} | {row.get('verdict', '')} | {result['begun']} |")
+    return "\n".join([*rows, "", "`make bench` makes these anew; `benchmarks/` says how, and what each does not show."])
+
+
+def comparison() -> str:
+    """The main table of the last report, as its own renderer gives it."""
+    from trackbridge_comparison.readme import table
+
+    return table(ROOT / "comparison" / "results" / "data.json")
+
+
+PARTS: list[tuple[str, str, Callable[[], str]]] = [
+    ("docs/settings.md", "settings", settings),
+    ("README.md", "benchmarks", benchmarks),
+    ("README.md", "comparison", comparison),
+]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = 0
+    for name, mark, make in PARTS:
+        path = ROOT / name
+        text = path.read_text()
+        begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
+        head, _, rest = text.partition(begin)
+        fresh = f"{head}{begin}\n{make()}\n{end}{rest.partition(end)[2]}"
+        if fresh != text:
+            stale += 1
+            if check:
+                print(f"{name}: the part {mark} is stale; run python docs/generate.py")
+            else:
+                path.write_text(fresh)
+    return int(check and stale > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""What is MLflow's own: its UI's forms, its server, its refusals. The conformance suite asks the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from trackbridge_adapters.mlflow import KEYS, MlflowReader, adapter, from_text, to_text
+
+import trackbridge
+from tests.adapters.servers import free_port
+from trackbridge.adapters import Target
+from trackbridge.errors import Unavailable
+from trackbridge.transfer.verify import verify
+
+mlflow = pytest.importorskip("mlflow")
+
+
+def here(tmp_path: Path) -> Target:
+    return adapter.resolve(Target("mlflow"), tmp_path)
+
+
+def delivered(tmp_path: Path) -> trackbridge.Run:
+    run = trackbridge.init("vision", name="first", config={"lr": 0.1, "name": "adam", "odd": "0.5", "net": {"depth": 3}}, backend="mlflow")
+    for step in range(5):
+        trackbridge.log({"loss": 1.0 / (step + 1), "top@1": step}, step=step)
+    run.config.update(lr=0.2)
+    trackbridge.log({"results": trackbridge.Table(["metric", "value"], [["acc", 0.9]])})
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    trackbridge.log_artifact("model.pt", type="model")
+    report = trackbridge.finish()
+    assert report.delivered, str(report)
+    return run
+
+
+def test_the_plain_client_sees_a_plain_run(tmp_path: Path) -> None:
+    """A user of MLflow who never heard of us finds metrics, parameters and artifacts where they belong."""
+    run = delivered(tmp_path)
+    client = mlflow.tracking.MlflowClient(here(tmp_path).location)
+    (found,) = client.search_runs([client.get_experiment_by_name("vision").experiment_id])
+    assert (found.info.run_name, found.info.status) == ("first", "FINISHED")
+    assert found.data.metrics == {"loss": 0.2, "top:40:1": 4.0}
+    assert [point.step for point in client.get_metric_history(found.info.run_id, "loss")] == list(range(5))
+    assert found.data.params == {"lr": "0.1", "name": "adam", "odd": '"0.5"', "net/depth": "3"}
+    assert found.data.tags["trackbridge.deviations"].startswith("retyped")
+    assert run.ids[str(here(tmp_path))] == found.info.run_id
+    paths = [file.path for file in client.list_artifacts(found.info.run_id, "artifacts/model.pt/model")]
+    assert paths == ["artifacts/model.pt/model/model.pt"]
+    (table,) = MlflowReader(here(tmp_path))._files(found.info.run_id, "media")
+    local = client.download_artifacts(found.info.run_id, table, str(tmp_path))
+    assert json.loads(Path(local).read_text()) == {"columns": ["metric", "value"], "data": [["acc", 0.9]]}
+    assert trackbridge.read(run.id, "mlflow", sidecar=False).config == {"lr": 0.2, "name": "adam", "odd": "0.5", "net": {"depth": 3}}
+
+
+def test_a_value_that_was_edited_in_mlflow_wins_and_is_listed(tmp_path: Path) -> None:
+    run = delivered(tmp_path)
+    client = mlflow.tracking.MlflowClient(here(tmp_path).location)
+    (found,) = client.search_runs([client.get_experiment_by_name("vision").experiment_id])
+    client.log_metric(found.info.run_id, "loss", 77.0, step=9, timestamp=1)
+    data = trackbridge.read(run.id, "mlflow")
+    assert [(row.reason, row.subject) for row in data.deviations if row.reason == "edited"] == [("edited", "loss")]
+    assert 77.0 in [row["value_any"] for row in data.rows()]
+    assert not verify(run.directory, here(tmp_path)).verified
+
+
+def test_a_run_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
+    run = delivered(tmp_path)
+    client = mlflow.tracking.MlflowClient(here(tmp_path).location)
+    (found,) = client.search_runs([client.get_experiment_by_name("vision").experiment_id])
+    client.delete_run(found.info.run_id)
+    again = trackbridge.init("vision", id=run.id, resume="allow", mode="offline")
+    again.finish()
+    from trackbridge.journal.reader import info
+
+    with pytest.raises(RuntimeError, match="mlflow runs restore"):
+        adapter.writer(here(tmp_path)).open(info(run.directory), None)
+
+
+@pytest.mark.parametrize(
+    "value", [0.1, 3, True, None, "adam", "0.5", "true", "null", "", '"quoted"', "NaN", float("inf"), 2**70, [1, "a"], {}]
+)
+def test_parameters_keep_their_type(value: object) -> None:
+    assert repr(from_text(to_text(value))) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("given", "uri"),
+    [
+        ("", "sqlite:///{}/mlflow.db"),
+        ("runs", "sqlite:///{}/runs/mlflow.db"),
+        ("x.db", "sqlite:///{}/x.db"),
+        ("sqlite:///x.db", "sqlite:///{}/x.db"),
+        ("sqlite:////abs/x.db", "sqlite:////abs/x.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+    ],
+)
+def test_locations(tmp_path: Path, given: str, uri: str) -> None:
+    assert adapter.resolve(Target("mlflow", given), tmp_path).location == uri.replace("{}", str(tmp_path))
+
+
+def test_the_clients_own_variable_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:canary-secret@127.0.0.1:1/")
+    target = adapter.resolve(Target("mlflow"), tmp_path)
+    assert "canary-secret" not in str(target)
+    assert target.credentials == "user:canary-secret"
+
+
+def test_a_refused_port_is_an_outage(tmp_path: Path) -> None:
+    from trackbridge.records import RunInfo
+
+    with pytest.raises(Unavailable, match="MLflow"):
+        adapter.writer(Target("mlflow", f"http://127.0.0.1:{free_port()}")).open(RunInfo(id="r", directory=tmp_path), None)
+
+
+def test_keys_stay_apart() -> None:
+    keys = ["a@b", "a:40:b", "a b", "a/b", "a//b", "/a/b", "a/../b", "", ".", "k" * 300, "k" * 299 + "j", "ünï"]
+    names = [KEYS.encode(key) for key in keys]
+    assert len(set(names)) == len(keys)
+    assert all(len(name) <= 250 for name in names)
