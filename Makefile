@@ -24,7 +24,7 @@ compare: $(READY)
 	$(BIN)/python -m trackbridge.compare $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -26,7 +26,9 @@ def settings() -> str:
     for names, meaning in zip(told[1::2], told[2::2], strict=True):
         for name in names.split(", "):
             shown = str(defaults[name])
-            rows.append(f"| `TRACKBRIDGE_{name.upper()}` | {f'`{shown}`' if shown else ''} | {meaning.strip().replace('``', '`').replace('|', '/')} |")
+            rows.append(
+                f"| `TRACKBRIDGE_{name.upper()}` | {f'`{shown}`' if shown else ''} | {meaning.strip().replace('``', '`').replace('|', '/')} |"
+            )
     missing = defaults.keys() - {name for names in told[1::2] for name in names.split(", ")}
     assert not missing, f"undocumented: {missing}"
     return "\n".join(rows)
@@ -43,7 +45,9 @@ def benchmarks() -> str:
                 middle = row.get("ratio", row.get("median"))
                 limit = f"{row['limit']:.3g}" if "limit" in row else ""
                 what = row["what"].replace("|", "/")
-                rows.append(f"| {what} | {middle} | {row['low']} to {row['high']} | {limit} | {row.get('verdict', '')} | {result['begun']} |")
+                rows.append(
+                    f"| {what} | {middle} | {row['low']} to {row['high']} | {limit} | {row.get('verdict', '')} | {result['begun']} |"
+                )
     return "\n".join([*rows, "", "`make bench` makes these anew; `benchmarks/` says how, and what each does not show."])
 
 

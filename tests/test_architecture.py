@@ -90,7 +90,9 @@ def test_nothing_imports_the_command_line() -> None:
             assert "cli" not in imports(path), path
 
 
-@pytest.mark.parametrize("path", python_files("trackbridge", "adapters", "comparison", "examples"), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", python_files("trackbridge", "adapters", "comparison", "examples"), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_no_code_is_loaded_from_data(path: Path) -> None:
     """The history of trackers' vulnerabilities is pickle, eval, yaml.load, extractall and shells: none of them is here."""
     for node in ast.walk(ast.parse(path.read_text())):

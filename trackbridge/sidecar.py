@@ -18,7 +18,7 @@ import msgspec
 from trackbridge.deviations import Deviation, Reason
 from trackbridge.journal import blocks
 from trackbridge.journal.reader import shards
-from trackbridge.normal import Normal, expected, flatten, normal, ranked, unflatten
+from trackbridge.normal import Normal, expected, normal, ranked, unflatten
 from trackbridge.projection import Point, Projection, same
 from trackbridge.records import Config, Metrics, Record, RunInfo, Start, Summary
 
@@ -100,7 +100,7 @@ def restore(native: Iterable[Record], info: RunInfo, sidecar: bytes, projection:
         gone = [path for path in then if path not in now]
         edited.extend(Deviation(Reason.EDITED, f"{name}/{path}") for path in [*changed, *gone])
         if changed:
-            values = unflatten(flatten(getattr(original, name)) | changed) if name == "config" else changed
+            values = unflatten(getattr(original, name) | changed) if name == "config" else changed
             kept.append(Record("native", len(extra) + (event is Summary), event(info.start, values)))
     return kept, edited
 

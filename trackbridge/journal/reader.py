@@ -275,7 +275,7 @@ def info(run: Path) -> RunInfo:
         last = max(last, event.time)
         if isinstance(event, Start):
             starts.append((record.shard, event))
-        elif isinstance(event, Tags):
+        elif isinstance(event, Tags) and any(shard == record.shard and start.rank == 0 and not start.forked for shard, start in starts):
             tags = event.values
     main = [(shard, start) for shard, start in starts if start.rank == 0 and not start.forked] or starts
     if not main:

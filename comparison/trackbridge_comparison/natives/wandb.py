@@ -1,0 +1,34 @@
+"""W&B offline, as without an account: its log file is uploaded later by ``wandb sync``, and read here by the vendor's ``wandb leet inspect``."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import wandb
+
+
+def start(folder, name):
+    return wandb.init(mode="offline", dir=folder, project="comparison", id=name)
+
+
+def log(run, values, step):
+    run.log(values)
+
+
+def finish(run):
+    run.finish()
+
+
+def read(folder, name):
+    (path,) = Path(folder).glob(f"wandb/offline-run-*-{name}/run-{name}.wandb")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    series = {}
+    for record in map(json.loads, printed.splitlines()):
+        if record["type"] == "history":
+            row = record["history"]["item"]
+            for key, value in row.items():
+                if not key.startswith("_"):
+                    series.setdefault(key, []).append((row["_step"], value))
+    return series

@@ -1,0 +1,3 @@
+from trackbridge_examples.bias.train import main
+
+main()

@@ -1,0 +1,3 @@
+from trackbridge_examples.efficientnet.train import main
+
+main()
