@@ -53,5 +53,6 @@ def answers(url: str, process: subprocess.Popen[bytes], log: Path, seconds: floa
                     return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             pass
-        assert process.poll() is None and time.monotonic() < end, f"no answer from {url}:\n{log.read_text()[-2000:]}"
+        if process.poll() is not None or time.monotonic() > end:
+            raise AssertionError(f"no answer from {url}:\n{log.read_text()[-2000:]}")
         time.sleep(0.1)
