@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from trackbridge_comparison.probes import setup
 from trackbridge_comparison.progress import Display
 from trackbridge_comparison.report.words import shown, spread
 from trackbridge_comparison.schedule import Schedule
-from trackbridge_comparison.schema import Cell, Data, Experiment, Status
+from trackbridge_comparison.schema import Cell, Data, Experiment, Spec, Status
 
 PROGRAM = "python -m trackbridge.compare"
 BACKENDS = "jsonl,tensorboard,mlflow,wandb"
@@ -198,12 +199,11 @@ class Comparison:
         say = self._console.print
         for problem in self.data.problems():
             say(problem, style="red", markup=False)
-        left_out = [cell.spec.id for cell in self.data.cells if cell.status in (Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL)]
-        missing = [spec.id for spec in self.data.missing()]
+        left_out = [cell.spec for cell in self.data.cells if cell.status in (Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL)]
         if left_out:
-            say(f"left out for time: {len(left_out)} cells: {', '.join(left_out)}", style="yellow", markup=False, highlight=False)
+            say(f"left out for time: {_places(left_out)}", style="yellow", markup=False, highlight=False)
         if interrupted:
-            say(f"interrupted; missing: {len(missing)} cells: {', '.join(missing)}", style="yellow", markup=False, highlight=False)
+            say(f"interrupted; missing: {_places(self.data.missing())}", style="yellow", markup=False, highlight=False)
         say(
             f"{self.data.spent:.0f} s; {', '.join(map(str, (self._out / schema.FILE, *paths)))}",
             markup=False,
@@ -239,6 +239,12 @@ def print_summary(data: Data, console: Console) -> None:
         table.add_row(axis if axis != before else "", escape(title), way.removeprefix("through "), *values)
         before = axis
     console.print(table)
+
+
+def _places(specs: Sequence[Spec]) -> str:
+    """How many cells, and of which backend and axis."""
+    counts = Counter(f"{spec.backend}/{spec.axis}" for spec in specs)
+    return f"{len(specs)} cells: " + ", ".join(f"{place} ({count})" for place, count in counts.items())
 
 
 def _render(out: Path, console: Console) -> int:

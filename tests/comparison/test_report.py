@@ -180,7 +180,7 @@ def test_every_status_is_shown_and_what_was_never_reached() -> None:
 def test_the_answer_is_made_of_cells() -> None:
     data = comparison()
     text = " ".join(answer(data))
-    assert "3.25 µs (alpha)" in text
+    assert "3.25 µs (alpha, range 2.25 to 5.25)" in text
     assert "4,321" in text or "4,320" in text
     assert "4 values" in text
     assert "3 are identical" in text

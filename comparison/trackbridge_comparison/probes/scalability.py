@@ -61,8 +61,9 @@ def measure(bench: Bench, backend: str) -> Iterator[Finding]:
         reached.append(run)
         yield Finding(id, 1000 * run.seconds, [1000 * run.seconds], f"{points / run.seconds:,.0f} points a second")
     if len(reached) > 1:
-        sizes, seconds = [run.points for run in reached], [run.seconds for run in reached]
-        yield Finding(f"{backend}/{AXIS}/write_exponent", exponent(sizes, seconds), seconds, f"seconds at {sizes} points")
+        sizes, seconds = [run.points for run in reached], [round(run.seconds, 5) for run in reached]
+        value = exponent(sizes, [run.seconds for run in reached])
+        yield Finding(f"{backend}/{AXIS}/write_exponent", value, [value], f"seconds {seconds} at {sizes} points")
     else:
         yield Finding(f"{backend}/{AXIS}/write_exponent", status=Status.FAILED, detail="fewer than two sizes were written in time")
     for run in reached:

@@ -67,17 +67,20 @@ def measure(bench: Bench, backend: str, way: str) -> Iterator[Finding]:
     sizes = [small.points, large.points]
     slope = line(sizes, [small.bytes, large.bytes])[0]
     detail = f"{small.bytes} B at {small.points} points, {large.bytes} B at {large.points}"
-    both = [float(small.bytes), float(large.bytes)]
     suffix = "_through" if way == "through" else ""
-    yield Finding(f"{backend}/{AXIS}/bytes_per_point{suffix}", slope, both, detail)
+    yield Finding(f"{backend}/{AXIS}/bytes_per_point{suffix}", slope, [slope], detail)
     if way == "through":
         journal = line(sizes, [small.journal, large.journal])[0]
         detail_journal = f"{small.journal} B at {small.points} points, {large.journal} B at {large.points}"
-        samples = [float(small.journal), float(large.journal)]
-        yield Finding(f"{backend}/{AXIS}/journal_bytes_per_point{suffix}", journal, samples, detail_journal)
+        yield Finding(f"{backend}/{AXIS}/journal_bytes_per_point{suffix}", journal, [journal], detail_journal)
     least = written(bench, backend, way, bench.sizes.keys)
     yield Finding(f"{backend}/{AXIS}/one_call_bytes{suffix}", float(least.bytes), [float(least.bytes)], f"a run of {least.points} points")
-    yield Finding(f"{backend}/{AXIS}/files_per_run{suffix}", float(small.files), [float(small.files), float(large.files)], "")
+    yield Finding(
+        f"{backend}/{AXIS}/files_per_run{suffix}",
+        float(small.files),
+        [float(small.files), float(large.files)],
+        "of the smaller run and of the larger",
+    )
 
 
 def written(bench: Bench, backend: str, way: str, points: int) -> Written:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trackbridge_comparison.report.words import number, percent
+from trackbridge_comparison.report.words import number, percent, spread
 from trackbridge_comparison.schema import Cell, Data, Status
 
 
@@ -55,7 +55,7 @@ def _overhead(data: Data) -> str:
     if native:
         parts.append(
             "the median call of log() with three scalars, calls in a row, took "
-            + ", ".join(f"{number(cell.value or 0)} µs ({cell.spec.backend})" for cell in native)
+            + ", ".join(f"{number(cell.value or 0)} µs ({_noted(cell)})" for cell in native)
             + " with the tracker's own client"
         )
     if through:
@@ -70,6 +70,11 @@ def _cells(data: Data, axis: str, quantity: str) -> Iterator[Cell]:
     for cell in data.cells:
         if cell.spec.axis == axis and cell.spec.quantity == quantity and cell.status is Status.MEASURED and cell.value is not None:
             yield cell
+
+
+def _noted(cell: Cell) -> str:
+    """The backend, and the range of the repeats."""
+    return cell.spec.backend + (f", range {spread(cell)}" if spread(cell) else "")
 
 
 def _list(cells: list[Cell]) -> str:
