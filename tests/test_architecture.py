@@ -118,6 +118,11 @@ def test_import_loads_msgspec_and_the_standard_library_only() -> None:
     assert loaded <= {"trackbridge", "msgspec", "typing_extensions"}, loaded
 
 
+def test_the_command_line_needs_no_more_than_its_extra() -> None:
+    code = "import sys; sys.modules['tenacity'] = None; sys.modules['polars'] = None; import trackbridge.cli"
+    subprocess.run([sys.executable, "-I", "-c", code], check=True)
+
+
 def test_nothing_speaks_of_the_workplace() -> None:
     """No path of a machine and no registry's host in anything that is committed."""
     listing = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=False)

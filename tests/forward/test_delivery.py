@@ -18,6 +18,7 @@ from trackbridge.errors import Rejected, Unavailable
 from trackbridge.forward import delivery as module
 from trackbridge.forward.delivery import Delivery
 from trackbridge.forward.state import LeaseFile, State, TargetState
+from trackbridge.journal import reader as reader_module
 from trackbridge.records import Metrics, Record
 
 
@@ -240,3 +241,32 @@ def test_a_lease_of_a_dead_process_is_taken(tmp_path: Path) -> None:
     assert (tmp_path / "lease.json").exists()
     assert LeaseFile(tmp_path).acquire() is None
     assert json.loads((tmp_path / "lease.json").read_text())["pid"] == os.getpid()
+
+
+def test_what_is_logged_between_the_last_look_and_the_death_is_delivered(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process logs once more and dies after the journal was read and before it is asked whether it lives."""
+    run = trackbridge.init("delivery", mode="offline")
+    trackbridge.log({"a": 0}, step=0)
+    delivery = Delivery(run.directory, Target("memory", str(tmp_path / "m")), ScriptedAdapter())
+    for _ in range(20):
+        delivery.step()
+        clock.now += 2.0
+    assert delivery.cursor.delivered == 1
+    assert delivery._reader is not None
+    poll, died = delivery._reader.poll, []
+
+    def last_words(**options: Any) -> Any:
+        found = poll(**options)
+        if not died:
+            trackbridge.log({"a": 1}, step=1)
+            died.append(True)
+        return found
+
+    monkeypatch.setattr(delivery._reader, "poll", last_words)
+    monkeypatch.setattr(reader_module.host, "is_dead", lambda *who: bool(died))
+    while not delivery.done:
+        delivery.step()
+        clock.now += 2.0
+    assert steps(MemoryReader(tmp_path / "m").read(run.id)) == [0, 1]

@@ -251,3 +251,16 @@ def test_the_forwarder_is_told_credentials_by_its_environment_alone(tmp_path: Pa
     for path in run.directory.rglob("*"):
         if path.is_file():
             assert b"canary-secret" not in path.read_bytes(), path
+
+
+def test_a_delivered_run_that_went_on_offline_is_not_called_delivered(tmp_path: Path) -> None:
+    """It goes on in a shard that the cursor has never seen."""
+    for part in range(2):
+        run = trackbridge.init(id="run", resume="allow", mode="offline", backend="jsonl")
+        trackbridge.log({"a": part}, step=part)
+        trackbridge.finish()
+        done = command("sync", str(run.directory))
+        assert done.returncode == 0
+        assert "everything is delivered" not in done.stderr
+        assert held(tmp_path / "jsonl-runs") == list(range(part + 1))
+    assert "everything is delivered" in command("sync", str(run.directory)).stderr

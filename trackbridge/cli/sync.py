@@ -11,6 +11,7 @@ import typer
 from trackbridge import registry
 from trackbridge.adapters import Target
 from trackbridge.cli.common import LOST, PENDING, Where, messages, run_folders, told_errors
+from trackbridge.forward.routing import news
 from trackbridge.forward.state import FINAL, State, TargetState
 from trackbridge.forward.supervisor import Supervisor
 from trackbridge.journal.reader import JournalReader, info
@@ -57,17 +58,12 @@ def _begin(path: Path, target: Target, watch: bool, at_work: dict[tuple[Path, st
         if state.health().state not in FINAL or info(path).status != Status.RUNNING:
             return
         known.end()
-    elif state.cursor().closed and state.health().state == State.DELIVERED and info(path).end is not None and not _news(path, state):
+    elif state.health().state == State.DELIVERED and (cursor := state.cursor()).closed and not news(path, cursor.position):
         return
     if known is None and not watch and at_work:
         for supervisor in list(at_work.values())[:-1]:
             supervisor.wait(float("inf"))
     at_work[place] = Supervisor(path, [target], training=False, once=not watch)
-
-
-def _news(path: Path, state: TargetState) -> bool:
-    position = state.cursor().position
-    return any(not position.holds(record) for record in JournalReader(path) if record.shard in position.sequences)
 
 
 def _target(text: str) -> Target:

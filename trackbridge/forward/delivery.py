@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,10 +18,10 @@ from trackbridge.adapters import Adapter, Capabilities, Position, Sidecar, Targe
 from trackbridge.deviations import Deviation, Ledger, Reason
 from trackbridge.errors import Rejected, Unavailable
 from trackbridge.forward.failpoint import hit
+from trackbridge.forward.routing import Router, news
 from trackbridge.forward.state import Cursor, Health, State, TargetState
 from trackbridge.journal.reader import JournalReader, info
-from trackbridge.normal import ranked
-from trackbridge.records import Artifact, Deviations, End, Media, Metrics, Record, Start, Status
+from trackbridge.records import Artifact, Deviations, End, Media, Metrics, Record, Status
 from trackbridge.summary import Summarizer
 
 BATCH_POINTS = 20_000
@@ -102,10 +102,13 @@ class Delivery:
 
     def _step(self) -> bool:
         writer = self._writer or self._open()
+        if writer is None:
+            return False
         assert self._reader is not None
         dead = self._writer_is_dead()
-        if not self._pending:
-            self._pending = [routed for record in self._reader.poll(over=dead) if (routed := self._route(record)) is not None]
+        complete = self._complete(dead)  # asked before the look: a process may log once more, and die, after it
+        read = [] if self._pending else self._reader.poll(over=dead)
+        self._pending += [routed for record in read if (routed := self._route(record)) is not None]
         if self._pending:
             self._write(writer)
             if time.monotonic() - self._flushed_at < FLUSH_SECONDS:
@@ -114,16 +117,17 @@ class Delivery:
             self._flush(writer)
             self._checkpoint(writer)
             return True
-        if self._complete(dead):
-            self._close(writer, dead)
+        if complete and not read:
+            self._close(writer)
             return True
-        return False
+        return bool(read)
 
-    def _open(self) -> Writer:
-        if self.cursor.closed and not self._news():
+    def _open(self) -> Writer | None:
+        """Open the run in the tracker; None when everything is delivered there."""
+        if self.cursor.closed and not news(self.run, self.cursor.position):
             self.done = True
             self._say(State.DELIVERED)
-            raise _Finished
+            return None
         self._say(State.STARTING)
         run = info(self.run)
         writer = self.adapter.writer(self.target)
@@ -141,11 +145,6 @@ class Delivery:
         self.state.save_cursor(self.cursor)
         self._say(State.HEALTHY)
         return writer
-
-    def _news(self) -> bool:
-        """Whether the journal holds records for this tracker beyond the cursor."""
-        self._router, self._held = Router(), self.cursor.position
-        return any(self._route(record) is not None for record in JournalReader(self.run))
 
     def _route(self, record: Record) -> Record | None:
         """`record` as the Writer gets it; None for what is not for it, or held already."""
@@ -226,7 +225,7 @@ class Delivery:
         routed = self._router.starts.keys() - self._router.unrouted()
         return bool(routed) and all(dead or self._reader.over(shard) for shard in routed)
 
-    def _close(self, writer: Writer, dead: bool) -> None:
+    def _close(self, writer: Writer) -> None:
         assert self._reader is not None
         run = info(self.run)
         ends = [reader.end for shard, reader in self._reader.readers.items() if self._router.is_main(shard)]
@@ -268,8 +267,6 @@ class Delivery:
         self._say(State.WAITING, f"{error}; asking again. The journal keeps everything")
 
     def _bug(self, error: Exception) -> None:
-        if isinstance(error, _Finished):
-            return
         self._tries += 1
         self._drop_writer()
         text = f"{type(error).__name__}: {error}"
@@ -297,53 +294,6 @@ class Delivery:
         if self._reader is not None:
             health.damaged = sum(damage.length for damage in self._reader.damage)
         self.state.save_health(health)
-
-
-class Router:
-    """What of a journal is for a tracker, and under which keys. `starts`: the beginning of each shard that was seen."""
-
-    def __init__(self) -> None:
-        self.starts: dict[str, Start] = {}
-
-    def route(self, record: Record) -> Record | None:
-        """`record` with the keys of other ranks prefixed; None when it is not for a tracker."""
-        event = record.event
-        if isinstance(event, Start):
-            self.starts[record.shard] = event
-        start = self.starts.get(record.shard)
-        if start is None or start.forked:
-            return None
-        if not start.rank:
-            return record
-        if isinstance(event, Metrics):
-            event = msgspec.structs.replace(event, values={ranked(key, start.rank): value for key, value in event.values.items()})
-        elif isinstance(event, Media):
-            event = msgspec.structs.replace(event, key=ranked(event.key, start.rank))
-        elif not isinstance(event, Artifact):
-            return None  # configuration, tags and status are rank 0's
-        return msgspec.structs.replace(record, event=event)
-
-    def unrouted(self) -> list[str]:
-        """The shards of which nothing goes to a tracker: those of forked data workers."""
-        return [shard for shard, start in self.starts.items() if start.forked]
-
-    def is_main(self, shard: str) -> bool:
-        """Whether the run's status is told by `shard`."""
-        start = self.starts.get(shard)
-        return start is not None and start.rank == 0 and not start.forked
-
-
-def routed(records: Iterable[Record]) -> Iterator[Record]:
-    """Those of `records` that are for a tracker, as a Writer gets them."""
-    router = Router()
-    for record in records:
-        ours = router.route(record)
-        if ours is not None:
-            yield ours
-
-
-class _Finished(Exception):
-    """There is nothing to deliver."""
 
 
 def _values(record: Record) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from trackbridge.forward.delivery import routed
+from trackbridge.forward.routing import routed
 from trackbridge.journal import blocks
 from trackbridge.records import (
     AnyEvent,

@@ -10,7 +10,7 @@ from trackbridge import registry
 from trackbridge.adapters import Target
 from trackbridge.deviations import Deviation
 from trackbridge.errors import RunNotFound
-from trackbridge.forward.delivery import routed
+from trackbridge.forward.routing import routed
 from trackbridge.journal.reader import JournalReader, info
 from trackbridge.normal import Difference, compare, normal
 from trackbridge.projection import Projection
