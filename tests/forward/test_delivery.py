@@ -270,3 +270,17 @@ def test_what_is_logged_between_the_last_look_and_the_death_is_delivered(
         delivery.step()
         clock.now += 2.0
     assert steps(MemoryReader(tmp_path / "m").read(run.id)) == [0, 1]
+
+
+def test_what_an_earlier_forwarder_said_is_not_taken_for_the_end_of_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trackbridge.forward import supervisor
+    from trackbridge.forward.state import Health
+
+    forwarder = supervisor._Forwarder(tmp_path, Target("memory", str(tmp_path / "m")), [], in_thread=False)
+    forwarder.state.save_health(Health(target="memory", state=State.DELIVERED))
+    seen: list[bool] = []
+    save = forwarder.state.save_health
+    monkeypatch.setattr(forwarder.state, "save_health", lambda health: (seen.append(forwarder.final), save(health)))
+    monkeypatch.setattr(supervisor.subprocess, "Popen", lambda *arguments, **options: seen.append(forwarder.final))
+    forwarder.start()
+    assert seen == [False, False]

@@ -57,12 +57,15 @@ class _Forwarder:
         return self.state.health()
 
     def start(self) -> None:
+        now = time.monotonic()
         if self.started_at:  # it died: wait longer each time it does so soon
-            lived = time.monotonic() - self.started_at
-            self._backoff = BACKOFF[0] if lived > 60 else min(self._backoff * 2, BACKOFF[1])
-        self.started_at = time.monotonic()
-        self.not_before = self.started_at + self._backoff
+            self._backoff = BACKOFF[0] if now - self.started_at > 60 else min(self._backoff * 2, BACKOFF[1])
+        self.not_before = now + self._backoff
         self.state.save_health(Health(target=str(self._target)))
+        self._launch()
+        self.started_at = now  # last: before it runs, what an earlier forwarder said must not be taken for its end
+
+    def _launch(self) -> None:
         if self._in_thread:
             self._thread = threading.Thread(target=self._serve, name=f"trackbridge-{self._target.name}", daemon=True)
             self._thread.start()
