@@ -1,4 +1,4 @@
-"""``python docs/generate.py [--check]``: fill the generated parts of the documents: settings, the comparison's table, the benchmarks.
+"""``python docs/generate.py [--check]``: fill the generated parts of the documents: settings, the benchmarks.
 
 Nothing in those parts is written by hand; ``--check`` ends with 1 when a document is not what would be generated.
 """
@@ -51,17 +51,9 @@ def benchmarks() -> str:
     return "\n".join([*rows, "", "`make bench` makes these anew; `benchmarks/` says how, and what each does not show."])
 
 
-def comparison() -> str:
-    """The main table of the last report, as its own renderer gives it."""
-    from trackbridge_comparison.readme import table
-
-    return table(ROOT / "comparison" / "results" / "data.json")
-
-
 PARTS: list[tuple[str, str, Callable[[], str]]] = [
     ("docs/settings.md", "settings", settings),
     ("README.md", "benchmarks", benchmarks),
-    ("README.md", "comparison", comparison),
 ]
 
 

@@ -33,7 +33,7 @@ ALLOWED = {
     "sidecar": {"deviations", "journal", "normal", "projection", "records"},
     "adapters": {"deviations", "errors", "names", "projection", "records"},
     "registry": {"adapters", "errors"},
-    "run": {"deviations", "errors", "files", "identity", "journal", "records", "redact", "report", "settings", "values"},
+    "run": {"deviations", "errors", "files", "identity", "journal", "records", "redact", "report", "settings", "summary", "values"},
     "forward": {
         "adapters", "deviations", "errors", "forward", "host", "journal", "normal", "records", "registry", "report", "run", "sidecar", "summary",
     },

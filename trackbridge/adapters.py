@@ -42,6 +42,10 @@ class Concurrency(StrEnum):
     ONE_PER_PROCESS = "one_per_process"
 
 
+SIDECAR_FILE = "trackbridge/journal.tbj.z"
+"""The sidecar's name among the files of a run, in every tracker."""
+
+
 class Sidecar(StrEnum):
     """Where the run's journal lies beside the native values."""
 

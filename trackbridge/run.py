@@ -39,11 +39,11 @@ from trackbridge.records import (
 from trackbridge.redact import Redactor
 from trackbridge.report import Report, TargetReport
 from trackbridge.settings import Settings
+from trackbridge.summary import RULES
 from trackbridge.values import TYPED, Content, Figure, Image, scalar
 
 _INLINE_BYTES = 1 << 20
 _KNOWN_KEYS = 100_000
-SUMMARY_RULES = ("min", "max", "mean", "first", "last", "none")
 
 
 class Forwarding:
@@ -151,8 +151,8 @@ class Run:
         """
 
         def define() -> None:
-            if summary is not None and summary not in SUMMARY_RULES:
-                raise SettingsError(f"summary rule {summary!r} is unknown; it can be {', '.join(SUMMARY_RULES)}")
+            if summary is not None and summary not in RULES:
+                raise SettingsError(f"summary rule {summary!r} is unknown; it can be {', '.join(RULES)}")
             self._append([Define(time.time_ns(), pattern, step, summary)])
 
         self._guard(define)

@@ -22,9 +22,6 @@ from trackbridge.normal import Normal, expected, normal, ranked, unflatten
 from trackbridge.projection import Point, Projection, same
 from trackbridge.records import Config, Metrics, Record, RunInfo, Start, Summary
 
-NAME = "trackbridge/journal.tbj.z"
-"""The sidecar's name among the files of a run."""
-
 LARGEST = 1 << 30
 """Bytes that a sidecar may unpack to: a hostile one must not fill the memory."""
 

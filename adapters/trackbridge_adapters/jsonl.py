@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from trackbridge.adapters import Capabilities, Place, Position, Recovery, Requirements, Sidecar, Target
+from trackbridge.adapters import SIDECAR_FILE, Capabilities, Place, Position, Recovery, Requirements, Sidecar, Target
 from trackbridge.deviations import Deviation
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
 from trackbridge.names import Names
@@ -35,7 +35,6 @@ from trackbridge.projection import Projection
 from trackbridge.records import Artifact, Config, End, FileRef, Media, Metrics, Record, RunInfo, Start, Status, Summary, Tags
 
 LOGS = ("metrics.jsonl", "media.jsonl", "artifacts.jsonl")
-SIDECAR = "trackbridge/journal.tbj.z"
 FILES = Names(r"[A-Za-z0-9_. -]", mark="%", max_length=120, plain_path=True)
 FOLDED = Names(r"[A-Za-z0-9_. -]", mark="%", max_length=120, plain_path=True, fold_case=True)
 INLINE = ("counts", "rows", "text")
@@ -174,8 +173,8 @@ class JsonlWriter:
 
     def attach(self, sidecar: bytes, digest: str) -> None:
         with reachable(self._folder):
-            (self._folder / SIDECAR).parent.mkdir(exist_ok=True)
-            replace(self._folder / SIDECAR, sidecar)
+            (self._folder / SIDECAR_FILE).parent.mkdir(exist_ok=True)
+            replace(self._folder / SIDECAR_FILE, sidecar)
         self._about.sidecar_sha256 = digest
         self.flush()
 
@@ -280,7 +279,7 @@ class JsonlReader:
 
     def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
         folder, about = self._find(run_id)
-        path = folder / SIDECAR
+        path = folder / SIDECAR_FILE
         return (path.read_bytes(), about.sidecar_sha256) if path.exists() else None
 
     def _find(self, run_id: str) -> tuple[Path, Description]:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from trackbridge.adapters import Capabilities, Place, Position, Recovery, Requirements, Sidecar, Target
+from trackbridge.adapters import SIDECAR_FILE, Capabilities, Place, Position, Recovery, Requirements, Sidecar, Target
 from trackbridge.deviations import Deviation, Ledger, Reason
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
 from trackbridge.names import Names
@@ -63,7 +63,7 @@ LARGEST = 1.7976931348623157e308
 PARAM_LENGTH, TAG_LENGTH, METRICS_PER_CALL = 6000, 8000, 1000
 ID, INFO, POSITION, TAGS, NAME, DIGEST = (f"trackbridge.{word}" for word in ("run_id", "info", "position", "tags", "name.", "sidecar"))
 SUMMARY, CHANGED, ORIGINAL = "trackbridge.summary.", "trackbridge.config.", "trackbridge.key."
-SIDECAR, NOTES = "trackbridge/journal.tbj.z", "trackbridge/notes.md"
+NOTES = "trackbridge/notes.md"
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "crashed": "KILLED"}
 INLINE = {"counts": "json", "rows": "json", "text": "txt"}
 _DOUBLE = "the column of the store's table is a double"
@@ -207,7 +207,7 @@ class MlflowWriter:
         return self._held
 
     def attach(self, sidecar: bytes, digest: str) -> None:
-        self._file(SIDECAR, sidecar)
+        self._file(SIDECAR_FILE, sidecar)
         with told():
             self._client.set_tag(self._id, DIGEST, digest)
 
@@ -391,9 +391,9 @@ class MlflowReader:
 
     def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
         run = self._get(run_id)
-        if not any(file.path == SIDECAR for file in self._client.list_artifacts(run.info.run_id, "trackbridge")):
+        if not any(file.path == SIDECAR_FILE for file in self._client.list_artifacts(run.info.run_id, "trackbridge")):
             return None
-        return self._download(run.info.run_id, SIDECAR), run.data.tags.get(DIGEST, "")
+        return self._download(run.info.run_id, SIDECAR_FILE), run.data.tags.get(DIGEST, "")
 
     def _describe(self, run: Any) -> RunInfo:
         tags = run.data.tags

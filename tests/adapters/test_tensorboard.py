@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
@@ -14,7 +13,6 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-import wave
 from pathlib import Path
 
 import msgspec
@@ -24,6 +22,8 @@ pytest.importorskip("tensorboard")
 
 from trackbridge_adapters.tensorboard import adapter
 
+from tests.adapters.fresh import add, found, sound
+from tests.adapters.servers import free_port
 from trackbridge import normal, records
 from trackbridge.adapters import Position, Target
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
@@ -72,23 +72,6 @@ INFO = RunInfo(id="r-1", name="../näme", project="p/../q", group="g", job_type=
 
 def shard(events, name="r0"):
     return [Record(name, number, event) for number, event in enumerate(events)]
-
-
-def add(run: Path, data: bytes, path: str) -> FileRef:
-    digest = hashlib.sha256(data).hexdigest()
-    (run / "files").mkdir(parents=True, exist_ok=True)
-    (run / "files" / digest).write_bytes(data)
-    return FileRef(path, digest, len(data))
-
-
-def sound() -> bytes:
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(8000)
-        out.writeframes(bytes(1600))
-    return buffer.getvalue()
 
 
 def hostile(run: Path) -> list[records.Event]:
@@ -146,25 +129,6 @@ def deliver(target: Target, run: RunInfo, batch, status="finished", size=500):
         writer.flush()
     writer.close(status, T0 + 10)
     return deviations
-
-
-READ = """
-import pickle, sys, msgspec
-from trackbridge.adapters import Target
-from trackbridge_adapters.tensorboard import adapter
-reader = adapter.reader(Target.parse(sys.argv[1]))
-pickle.dump(({info.id: info for info in reader.runs()}, list(reader.read(sys.argv[2]))), open(sys.argv[3], "wb"))
-"""
-
-
-def found(target: Target, run_id: str, tmp: Path):
-    """What a fresh process reads."""
-    import pickle
-
-    out = tmp / "read.pickle"
-    subprocess.run([sys.executable, "-c", READ, str(target), run_id, str(out)], check=True, timeout=120)
-    infos, read = pickle.loads(out.read_bytes())  # noqa: S301
-    return infos[run_id], read
 
 
 def compare(batch, info, read, status="finished"):
@@ -403,14 +367,6 @@ def get(url: str, data: bytes | None = None):
     headers = {"content-type": "application/json"}
     with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
         return answer.read()
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.server

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import io
 import json
 import math
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import threading
-import wave
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,6 +21,7 @@ pytest.importorskip("wandb")
 
 from trackbridge_adapters.wandb import adapter, layout, writer
 
+from tests.adapters.fresh import add, found, sound
 from trackbridge import normal, records
 from trackbridge.adapters import Position, Target
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
@@ -61,23 +59,6 @@ def series(count: int, start: int = 0) -> list[Record]:
     return [Record("r0", n, Metrics(T0 + n, n, n, {"x": float(n), "y": n})) for n in range(start, start + count)]
 
 
-def add(run: Path, data: bytes, path: str) -> FileRef:
-    digest = hashlib.sha256(data).hexdigest()
-    (run / "files").mkdir(parents=True, exist_ok=True)
-    (run / "files" / digest).write_bytes(data)
-    return FileRef(path, digest, len(data))
-
-
-def sound() -> bytes:
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(8000)
-        out.writeframes(bytes(1600))
-    return buffer.getvalue()
-
-
 def deliver(target: Target, run: RunInfo, batch, status="finished", size=300):
     out = adapter.writer(target)
     out.open(run, None)
@@ -94,22 +75,6 @@ def points(read, key):
 def local(target: Target, run_id: str = "r-1"):
     reader = adapter.reader(target)
     return next(info for info in reader.runs() if info.id == run_id), list(reader.read(run_id))
-
-
-READ = """
-import pickle, sys
-from trackbridge.adapters import Target
-from trackbridge_adapters.wandb import adapter
-reader = adapter.reader(Target.parse(sys.argv[1]))
-pickle.dump(({info.id: info for info in reader.runs()}, list(reader.read(sys.argv[2]))), open(sys.argv[3], "wb"))
-"""
-
-
-def found(target: Target, run_id: str, tmp: Path):
-    """What a fresh process reads."""
-    subprocess.run([sys.executable, "-c", READ, str(target), run_id, str(tmp / "read")], check=True, timeout=120)
-    infos, read = pickle.loads((tmp / "read").read_bytes())  # noqa: S301
-    return infos[run_id], read
 
 
 def hostile(run: Path) -> list[records.Event]:

@@ -57,7 +57,7 @@ class ShardReader:
             path = self._path()
             if path is None:
                 return []
-            settled = over or self._later()
+            settled = over or bool(self._later())
             found = self._read_segment(path, settled, limit)
             if not found and not settled and self._offset < path.stat().st_size and self._has_ended():
                 found = self._read_segment(path, True, limit)  # a damaged place before the end record: nothing more will come
@@ -80,11 +80,10 @@ class ShardReader:
             self._segment = segments[0]
         return self.directory / f"{self.shard}-{self._segment:06d}.tbj"
 
-    def _later(self) -> bool:
+    def _later(self) -> list[int]:
+        """The segments after this one."""
         assert self._segment is not None
-        return (self.directory / f"{self.shard}-{self._segment + 1:06d}.tbj").exists() or any(
-            number > self._segment for number in self._segments()
-        )
+        return [number for number in self._segments() if number > self._segment]
 
     def _has_ended(self) -> bool:
         """Whether the last whole block of the shard holds its end record, although the reader has not come to it."""
@@ -97,8 +96,7 @@ class ShardReader:
 
     def _advance(self, path: Path) -> bool:
         """Go to the next segment when this one is read to its end and a later one exists."""
-        assert self._segment is not None
-        later = [number for number in self._segments() if number > self._segment]
+        later = self._later()
         if not later or self._offset < path.stat().st_size:
             return False
         self._segment, self._offset = later[0], 0

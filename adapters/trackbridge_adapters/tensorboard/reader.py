@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from trackbridge import projection, records
+from trackbridge.adapters import SIDECAR_FILE
 from trackbridge.errors import RunNotFound
 from trackbridge.records import FileRef, Media, Metrics, Record, RunInfo
 from trackbridge_adapters.tensorboard import layout
@@ -54,7 +55,7 @@ class Reader:
 
     def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
         folder = layout.find(self.location, run_id)
-        path = folder / layout.BESIDE / "journal.tbj.z" if folder else None
+        path = folder / SIDECAR_FILE if folder else None
         if folder is None or path is None or not path.is_file():
             return None
         digests = [note["digest"] for name, note, _ in layout.kept(folder) if name == "sidecar"]

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from trackbridge import projection, records
-from trackbridge.adapters import Place, Position
+from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation
 from trackbridge.errors import Rejected, SettingsError, Unavailable
 from trackbridge.files import add_file
@@ -267,7 +267,7 @@ class Writer:
 
     def attach(self, sidecar: bytes, digest: str) -> None:
         self.flush()
-        path = self._folder / layout.BESIDE / "journal.tbj.z"
+        path = self._folder / SIDECAR_FILE
         with _outage(path):
             path.parent.mkdir(exist_ok=True)
             partial = path.with_suffix(".part")

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from trackbridge import records
+from trackbridge.adapters import SIDECAR_FILE
 from trackbridge.errors import RunNotFound
 from trackbridge.records import AnyEvent, Artifact, FileRef, Media, Record, RunInfo
 from trackbridge_adapters.wandb import layout
@@ -61,7 +62,7 @@ class Reader:
     def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
         """Of the newest fragment that has one: it covers those before."""
         for part in reversed(layout.fragments(self._folder, layout.IDS.encode(run_id))):
-            path = part.files / "trackbridge" / "journal.tbj.z"
+            path = part.files / SIDECAR_FILE
             if path.is_file():
                 return path.read_bytes(), layout.held([part], only_notes=True).digests.get(str(part.log.parent), "")
         return None

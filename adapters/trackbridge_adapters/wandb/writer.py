@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trackbridge import projection, records
-from trackbridge.adapters import Place, Position
+from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation
 from trackbridge.errors import Rejected, SettingsError, Unavailable
 from trackbridge.files import add_file
@@ -290,7 +290,7 @@ class Writer:
 
     def attach(self, sidecar: bytes, digest: str) -> None:
         self.flush()
-        place = Path("trackbridge", "journal.tbj.z")
+        place = Path(SIDECAR_FILE)
         path = self._files / place
         with _outage():
             path.parent.mkdir(exist_ok=True)
