@@ -141,15 +141,20 @@ def _same_items(left: Sequence[Any], right: Sequence[Any]) -> bool:
 # --- rules that several trackers share -------------------------------------------------------------------------------------------
 
 
+def changed(on: str, reason: Reason, what: str, why: str, when: Callable[[Any], bool], **change: Callable[[Any], Any]) -> Rule[Any]:
+    """A rule that replaces fields of the items for which `when` holds; without `change` it drops them."""
+
+    def apply(item: Any) -> Any:
+        if not when(item):
+            return item
+        return msgspec.structs.replace(item, **{name: make(item) for name, make in change.items()}) if change else None
+
+    return Rule(on, reason, what, why, apply)
+
+
 def scalar_rule(reason: Reason, what: str, why: str, when: Callable[[Point], bool], **change: Callable[[Point], Any]) -> Rule[Point]:
-    """A rule that replaces fields of the points for which `when` holds; without `change` it drops them."""
-
-    def apply(point: Point) -> Point | None:
-        if not when(point):
-            return point
-        return msgspec.structs.replace(point, **{name: make(point) for name, make in change.items()}) if change else None
-
-    return Rule("scalar", reason, what, why, apply)
+    """:func:`changed` on the points of metrics."""
+    return changed("scalar", reason, what, why, when, **change)
 
 
 def is_text(point: Point) -> bool:
@@ -178,17 +183,18 @@ def to_float(value: Any) -> float:
 
 def drop(on: str, reason: Reason, what: str, why: str, when: Callable[[Any], bool] = lambda item: True) -> Rule[Any]:
     """The tracker holds nothing of the items for which `when` holds."""
-    return Rule(on, reason, what, why, lambda item: None if when(item) else item)
+    return changed(on, reason, what, why, when)
 
 
-def step_from_call(why: str) -> Rule[Point]:
-    """A point without a step gets the number of its call of ``log``."""
-    return scalar_rule(Reason.STEP_CHANGED, "no step -> the number of the call", why, lambda p: p.step is None, step=lambda p: p.call)
+def step_from_call(why: str, on: str = "scalar") -> Rule[Any]:
+    """A point (or a media value: `on`) without a step gets the number of its call of ``log``."""
+    return changed(on, Reason.STEP_CHANGED, "no step -> the number of the call", why, lambda p: p.step is None, step=lambda p: p.call)
 
 
-def step_bounds(low: int, high: int, why: str) -> Rule[Point]:
-    """Points whose step is outside `low`..`high` are dropped."""
-    return scalar_rule(
+def step_bounds(low: int, high: int, why: str, on: str = "scalar") -> Rule[Any]:
+    """Points (or media values: `on`) whose step is outside `low`..`high` are dropped."""
+    return changed(
+        on,
         Reason.STEP_REJECTED,
         f"a step outside {low}..{high} is refused",
         why,
@@ -205,11 +211,9 @@ def numbers_become_floats(why: str) -> tuple[Rule[Point], Rule[Point]]:
 
 
 def time_to_milliseconds(why: str) -> Rule[Point]:
-    def apply(point: Point) -> Point:
-        cut = point.time - point.time % 1_000_000
-        return point if cut == point.time else msgspec.structs.replace(point, time=cut)
-
-    return Rule("scalar", Reason.TIMESTAMP, "time cut to milliseconds", why, apply)
+    return scalar_rule(
+        Reason.TIMESTAMP, "time cut to milliseconds", why, lambda p: p.time % 1_000_000 != 0, time=lambda p: p.time - p.time % 1_000_000
+    )
 
 
 def seconds(time_ns: int) -> float:
@@ -222,12 +226,14 @@ def nanoseconds(time_s: float) -> int:
     return round(time_s * 1e9)
 
 
-def time_to_float_seconds(why: str) -> Rule[Point]:
-    def apply(point: Point) -> Point:
-        rounded = nanoseconds(seconds(point.time))
-        return point if rounded == point.time else msgspec.structs.replace(point, time=rounded)
+def time_to_float_seconds(why: str, on: str = "scalar") -> Rule[Any]:
+    """The time of a point (or of a media value: `on`) is a double of seconds."""
+    what = "time rounded to a double of seconds (about 0.2 us)"
+    return changed(on, Reason.TIMESTAMP, what, why, lambda p: _rounded(p.time) != p.time, time=lambda p: _rounded(p.time))
 
-    return Rule("scalar", Reason.TIMESTAMP, "time rounded to a double of seconds (about 0.2 us)", why, apply)
+
+def _rounded(time_ns: int) -> int:
+    return nanoseconds(seconds(time_ns))
 
 
 def merge_repeats(

@@ -277,10 +277,10 @@ def test_what_an_earlier_forwarder_said_is_not_taken_for_the_end_of_a_new_one(tm
     from trackbridge.forward.state import Health
 
     forwarder = supervisor._Forwarder(tmp_path, Target("memory", str(tmp_path / "m")), [], in_thread=False)
-    forwarder.state.save_health(Health(target="memory", state=State.DELIVERED))
+    forwarder.state.save_health(Health(target="memory", state=State.DELIVERED, released=True))
     seen: list[bool] = []
     save = forwarder.state.save_health
     monkeypatch.setattr(forwarder.state, "save_health", lambda health: (seen.append(forwarder.final), save(health)))
-    monkeypatch.setattr(supervisor.subprocess, "Popen", lambda *arguments, **options: seen.append(forwarder.final))
+    monkeypatch.setattr(supervisor._Process, "given", lambda *arguments: seen.append(forwarder.final))
     forwarder.start()
     assert seen == [False, False]

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import trackbridge
 from trackbridge.adapters import Target
-from trackbridge.forward.state import State, states
+from trackbridge.forward.state import State, TargetState, states
 from trackbridge.transfer.verify import verify
 
 
@@ -264,3 +265,62 @@ def test_a_delivered_run_that_went_on_offline_is_not_called_delivered(tmp_path: 
         assert "everything is delivered" not in done.stderr
         assert held(tmp_path / "jsonl-runs") == list(range(part + 1))
     assert "everything is delivered" in command("sync", str(run.directory)).stderr
+
+
+def test_one_process_serves_the_runs_of_a_training_process(tmp_path: Path) -> None:
+    pids = set()
+    for number in range(3):
+        run = trackbridge.init(id=f"run{number}", backend="jsonl")
+        trackbridge.log({"a": number}, step=number)
+        assert trackbridge.finish().delivered
+        (health,) = states(run.directory)
+        pids.add(health.pid)
+    assert len(pids) == 1
+    for number in range(3):
+        assert [info.id for info in trackbridge.runs("jsonl")].count(f"run{number}") == 1
+        assert verify(Path(os.environ["TRACKBRIDGE_DIR"]) / f"run{number}", Target("jsonl", str(tmp_path / "jsonl-runs"))).verified
+
+
+def test_a_process_that_died_between_two_runs_is_replaced(tmp_path: Path) -> None:
+    run = trackbridge.init(id="one", backend="jsonl")
+    trackbridge.log({"a": 1})
+    assert trackbridge.finish().delivered
+    (first,) = states(run.directory)
+    os.kill(first.pid, signal.SIGKILL)
+    run = trackbridge.init(id="two", backend="jsonl")
+    trackbridge.log({"a": 2})
+    assert trackbridge.finish().delivered
+    (second,) = states(run.directory)
+    assert second.pid != first.pid
+
+
+def test_a_client_that_serves_one_run_after_the_other_gets_a_second_process_for_a_second_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trackbridge import registry
+    from trackbridge.adapters import Concurrency
+    from trackbridge.forward import supervisor
+
+    adapter, pids = registry.get("jsonl"), []
+    for runs, processes in ((Concurrency.CONCURRENT, 1), (Concurrency.SERIAL, 2), (Concurrency.ONE_PER_PROCESS, 2)):
+        capabilities = replace(adapter.capabilities(Target("jsonl", str(tmp_path))), runs=runs)
+        monkeypatch.setattr(type(adapter), "capabilities", lambda self, target, version="", told=capabilities: told)
+        target = Target("jsonl", str(tmp_path / runs))
+        paths = [tmp_path / f"{runs}-{number}" for number in range(2)]
+        for path in paths:
+            TargetState(path, target).prepare()
+        forwarders = [supervisor._Process.given(target, path, ["--parent", str(os.getpid())], tmp_path / "log") for path in paths]
+        assert len(set(map(id, forwarders))) == processes, runs
+        pids += forwarders
+    for process in pids:
+        process.end()
+
+
+def test_sync_leaves_a_run_to_the_forwarder_that_has_it(tmp_path: Path) -> None:
+    run = trackbridge.init(backend="jsonl")
+    trackbridge.log({"a": 1})
+    until(lambda: any(health.opens for health in states(run.directory)))
+    (health,) = states(run.directory)
+    done = command("sync", str(run.directory))
+    assert f"process {health.pid} of " in done.stdout + done.stderr
+    assert trackbridge.finish().delivered

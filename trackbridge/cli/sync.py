@@ -12,7 +12,7 @@ from trackbridge import registry
 from trackbridge.adapters import Target
 from trackbridge.cli.common import LOST, PENDING, Where, messages, run_folders, told_errors
 from trackbridge.forward.routing import news
-from trackbridge.forward.state import FINAL, State, TargetState
+from trackbridge.forward.state import FINAL, LeaseFile, State, TargetState
 from trackbridge.forward.supervisor import Supervisor
 from trackbridge.journal.reader import JournalReader, info
 from trackbridge.records import Start, Status
@@ -54,6 +54,13 @@ def _begin(path: Path, target: Target, watch: bool, at_work: dict[tuple[Path, st
     place = path, str(target)
     state = TargetState(path, target)
     known = at_work.get(place)
+    holder = LeaseFile(state.directory).holder()
+    if holder is not None and known is None and info(path).status == Status.RUNNING:
+        if not watch:
+            messages.print(
+                f"{path.name} -> {target}: process {holder.pid} of {holder.host} is delivering it", markup=False, highlight=False
+            )
+        return
     if known is not None:
         if state.health().state not in FINAL or info(path).status != Status.RUNNING:
             return

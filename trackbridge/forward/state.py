@@ -52,6 +52,7 @@ class Health(msgspec.Struct, kw_only=True):
     mode: str = ""
     opens: int = 0  # how often a Writer has opened the run
     pid: int = 0
+    released: bool = False  # its forwarder has let go of the run: it is delivered, cannot be, or all that was there is
     time: float = 0.0
 
 
@@ -144,7 +145,7 @@ class LeaseFile:
                 os.link(temporary, self._path)  # atomic, and fails when there is one
                 return None
             except FileExistsError:
-                holder = self._holder()
+                holder = _lease(self._path)
                 if holder is not None and self._holds(holder):
                     return holder
                 stale = self._path.with_name(f".stale-{self._lease.token}")
@@ -161,7 +162,7 @@ class LeaseFile:
 
     def beat(self) -> bool:
         """Say that the holder lives; False when the lease was lost to another."""
-        holder = self._holder()
+        holder = _lease(self._path)
         if holder is None or holder.token != self._lease.token:
             return False
         os.utime(self._path)
@@ -171,8 +172,10 @@ class LeaseFile:
         if self.beat():
             self._path.unlink(missing_ok=True)
 
-    def _holder(self) -> Lease | None:
-        return _lease(self._path)
+    def holder(self) -> Lease | None:
+        """Who holds it now; None when it is free."""
+        lease = _lease(self._path)
+        return lease if lease is not None and self._holds(lease) else None
 
     def _holds(self, lease: Lease) -> bool:
         if lease.host == host.identity():

@@ -1,4 +1,5 @@
-"""Starts one forwarder per target, two at a time, and starts it again when it dies.
+"""Starts one forwarder per target, two at a time, and starts it again when it dies. It serves the runs of its training process one after
+the other, or at once where the client can.
 
 Two at a time, because fifteen clients that import at once take the cores that training needs; in the session of the training process, because
 on desktops a new session defeats ``nice`` (measured: training at 0.22 of its speed beside fifteen clients in sessions of their own, 0.85 here).
@@ -14,7 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from trackbridge.adapters import Target
+from trackbridge import registry
+from trackbridge.adapters import Concurrency, Target
 from trackbridge.forward import worker
 from trackbridge.forward.state import FINAL, Health, State, TargetState
 from trackbridge.report import TargetReport
@@ -26,14 +28,65 @@ POLL_SECONDS = 0.1
 BACKOFF = (1.0, 30.0)
 
 
+class _Process:
+    """A forwarder process, and the runs that it was given."""
+
+    _of: dict[tuple[object, ...], list[_Process]] = {}
+
+    def __init__(self, target: Target, run: Path, arguments: Sequence[str], log: Path) -> None:
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        if target.credentials:
+            environment[worker.CREDENTIALS] = target.credentials
+        command = [sys.executable, "-I", "-m", worker.__name__, str(run), str(target), "--more", *arguments]
+        self._states = [TargetState(run, target)]
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment, close_fds=True)
+
+    @classmethod
+    def given(cls, target: Target, run: Path, arguments: Sequence[str], log: Path) -> _Process:
+        """A process that delivers `run`: one that runs and can take it, so that the client is imported once, else a new one."""
+        key = (os.getpid(), str(target), target.credentials, *arguments)
+        cls._of[key] = alive = [process for process in cls._of.get(key, []) if process.alive]
+        runs = registry.get(target.name).capabilities(target).runs
+        for process in alive:
+            takes = runs == Concurrency.CONCURRENT or (runs == Concurrency.SERIAL and process.free)
+            if takes and process._take(run, target):
+                return process
+        alive.append(cls(target, run, arguments, log))
+        return alive[-1]
+
+    def _take(self, run: Path, target: Target) -> bool:
+        assert self._popen.stdin is not None
+        try:
+            self._popen.stdin.write(os.fsencode(run) + b"\0")
+            self._popen.stdin.flush()
+        except OSError:  # it has just ended
+            return False
+        self._states.append(TargetState(run, target))
+        return True
+
+    @property
+    def alive(self) -> bool:
+        return self._popen.poll() is None
+
+    @property
+    def free(self) -> bool:
+        return all(state.health().released for state in self._states)
+
+    def end(self) -> None:
+        if self.alive:
+            self._popen.terminate()
+            self._popen.wait()
+
+
 class _Forwarder:
-    """One target's process, or thread."""
+    """The forwarder of one run to one target: a process, which may serve other runs too, or a thread."""
 
     def __init__(self, run: Path, target: Target, arguments: Sequence[str], in_thread: bool) -> None:
         self.state = TargetState(run, target)
         self.state.prepare()
         self._run, self._target, self._arguments, self._in_thread = run, target, list(arguments), in_thread
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Process | None = None
         self._thread: threading.Thread | None = None
         self.started_at = self.not_before = 0.0
         self._backoff = BACKOFF[0]
@@ -42,7 +95,7 @@ class _Forwarder:
     def running(self) -> bool:
         if self._thread is not None:
             return self._thread.is_alive()
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.alive
 
     @property
     def starting(self) -> bool:
@@ -50,8 +103,7 @@ class _Forwarder:
 
     @property
     def final(self) -> bool:
-        done = self._process is not None and self._process.returncode == 0
-        return not self.running and self.started_at > 0 and (done or self.health().state in FINAL)
+        return self.started_at > 0 and self.health().released
 
     def health(self) -> Health:
         return self.state.health()
@@ -69,26 +121,20 @@ class _Forwarder:
         if self._in_thread:
             self._thread = threading.Thread(target=self._serve, name=f"trackbridge-{self._target.name}", daemon=True)
             self._thread.start()
-            return
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        if self._target.credentials:
-            environment[worker.CREDENTIALS] = self._target.credentials
-        command = [sys.executable, "-I", "-m", worker.__name__, str(self._run), str(self._target)]
-        with self.state.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command + self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, close_fds=True
-            )
+        else:
+            self._process = _Process.given(self._target, self._run, self._arguments, self.state.log)
 
     def end(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait()
+        if self._process is not None and not self.final:
+            self._process.end()
 
     def _serve(self) -> None:
+        sidecar = "--no-sidecar" not in self._arguments
         try:
-            worker.serve(self._run, self._target, lambda: False, attach_sidecar="--no-sidecar" not in self._arguments)
+            worker.serve(self._run, worker.Inbox(), lambda run: worker.Service(run, self._target, attach_sidecar=sidecar))
         except Exception as error:
-            self.state.save_health(Health(target=str(self._target), state=State.DEGRADED, message=f"{type(error).__name__}: {error}"))
+            message = f"{type(error).__name__}: {error}"
+            self.state.save_health(Health(target=str(self._target), state=State.DEGRADED, message=message, released=True))
 
 
 class Supervisor(Forwarding):

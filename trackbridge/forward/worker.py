@@ -1,15 +1,18 @@
 """The forwarder process: ``python -I -m trackbridge.forward.worker RUN TARGET``.
 
-It lives beside the training process, niced and in its session, imports the tracker's client, delivers, and ends when the run is delivered or
-cannot be. It notices that the training process is dead by asking who its parent is: pipes and locks are held open by forked data workers.
+It lives beside the training process, niced and in its session, imports the tracker's client once, and delivers each run that it is given: the
+first as an argument, others by name on its standard input. It notices that the training process is dead by asking who its parent is: pipes and
+locks are held open by forked data workers.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import queue
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,56 +20,115 @@ from pathlib import Path
 from trackbridge import registry
 from trackbridge.adapters import Target
 from trackbridge.errors import TrackBridgeError
-from trackbridge.forward.state import FINAL, Health, LeaseFile, State, TargetState
+from trackbridge.forward.state import Health, LeaseFile, State, TargetState
 
 NICE = 10
 IDLE_SECONDS = (0.02, 0.25)
 BEAT_SECONDS = 10.0
-HELD = 3
-"""Exit code: another forwarder holds the lease."""
+LINGER_SECONDS = 10.0
+"""How long a process that has delivered all waits for another run, before it gives the client's memory back."""
 
 CREDENTIALS = "TRACKBRIDGE_TARGET_CREDENTIALS"
 """Variable that hands the ``user:password`` of a target's URL to its forwarder, so that it is in no file and no argument."""
 
 
-def serve(run: Path, target: Target, is_orphan: Callable[[], bool], *, attach_sidecar: bool = True, once: bool = False) -> int:
-    """Deliver `run` to `target` until it is done; the exit code.
+class Service:
+    """The delivery of one run to one target.
 
     Args:
         run: the run's folder.
         is_orphan: whether the training process is known to be dead.
         once: end as soon as all that is there is delivered, although the run goes on.
     """
-    state = TargetState(run, target)
-    state.prepare()
-    lease = LeaseFile(state.directory)
-    if lease.acquire() is not None:
-        return HELD
-    try:
+
+    def __init__(
+        self, run: Path, target: Target, is_orphan: Callable[[], bool] = lambda: False, *, attach_sidecar: bool = True, once: bool = False
+    ) -> None:
+        self._run, self._target, self._is_orphan, self._attach_sidecar, self._once = run, target, is_orphan, attach_sidecar, once
+        self._state = TargetState(run, target)
+        self._state.prepare()
+        self._lease = LeaseFile(self._state.directory)
+        self._beaten = time.monotonic()
+        self.over = False
+
+    def begin(self) -> bool:
+        """Take the lease and look for the client; False while another forwarder has the lease."""
+        if self._lease.acquire() is not None:
+            return False
         try:
-            adapter = registry.check(target.name)
+            adapter = registry.check(self._target.name)
             from trackbridge.forward.delivery import Delivery  # needs the extra `forward`, which `check` has looked for
         except TrackBridgeError as error:
-            state.save_health(Health(target=str(target), state=State.UNAVAILABLE, message=str(error), pid=os.getpid()))
-            return 0
-        delivery = Delivery(run, target, adapter, is_orphan, attach_sidecar)
-        delivery.health.pid = os.getpid()
-        idle, beaten = IDLE_SECONDS[0], time.monotonic()
-        while not delivery.done:
-            if delivery.step():
-                idle = IDLE_SECONDS[0]
-            elif once and delivery.health.state == State.HEALTHY:
-                return 0
-            else:
-                time.sleep(idle)
-                idle = min(idle * 1.5, IDLE_SECONDS[1])
-            if time.monotonic() - beaten > BEAT_SECONDS:
-                beaten = time.monotonic()
-                if not lease.beat():
-                    return HELD
-        return 0 if delivery.health.state in FINAL else 1
-    finally:
-        lease.release()
+            self._end(Health(target=str(self._target), state=State.UNAVAILABLE, message=str(error), pid=os.getpid()))
+        else:
+            self._delivery = Delivery(self._run, self._target, adapter, self._is_orphan, self._attach_sidecar)
+            self._delivery.health.pid = os.getpid()
+        return True
+
+    def step(self) -> bool:
+        """Do what can be done now; False when there was nothing to do."""
+        worked, health = self._delivery.step(), self._delivery.health
+        if self._delivery.done or (self._once and not worked and health.state == State.HEALTHY):
+            self._end(health)
+        elif time.monotonic() - self._beaten > BEAT_SECONDS:
+            self._beaten = time.monotonic()
+            self.over = not self._lease.beat()
+        return worked
+
+    def _end(self, health: Health) -> None:
+        self.over = True
+        self._lease.release()
+        health.released = True
+        self._state.save_health(health)
+
+
+class Inbox:
+    """Names of runs, each ended by a NUL, that come through the pipe `descriptor`; closed from the beginning where it is None."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._runs: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self.closed = descriptor is None
+        if descriptor is not None:
+            threading.Thread(target=self._read, args=(descriptor,), name="trackbridge-inbox", daemon=True).start()
+
+    def _read(self, descriptor: int) -> None:
+        held = b""
+        while data := os.read(descriptor, 1 << 16):
+            *names, held = (held + data).split(b"\0")
+            for name in names:
+                self._runs.put(Path(os.fsdecode(name)))
+        self._runs.put(None)
+
+    def take(self, seconds: float) -> Path | None:
+        """The next run, if one comes within `seconds`."""
+        if self.closed:
+            time.sleep(seconds)
+            return None
+        try:
+            run = self._runs.get(timeout=seconds) if seconds else self._runs.get_nowait()
+        except queue.Empty:
+            return None
+        self.closed = run is None
+        return run
+
+
+def serve(first: Path, inbox: Inbox, make: Callable[[Path], Service], is_orphan: Callable[[], bool] = lambda: False) -> None:
+    """Deliver the run `first` and those that come, until no more can come, or none has come for some time. `make`: the service of a run."""
+    waiting, active = [make(first)], list[Service]()
+    idle, busy = IDLE_SECONDS[0], time.monotonic()
+    while True:
+        begun = [service for service in waiting if service.begin()]
+        waiting = [service for service in waiting if service not in begun]
+        active = [service for service in active + begun if not service.over]
+        worked = sum(service.step() for service in active) > 0
+        if active or (waiting and not is_orphan()):
+            busy = time.monotonic()
+        elif inbox.closed or is_orphan() or time.monotonic() - busy > LINGER_SECONDS:
+            return
+        idle = IDLE_SECONDS[0] if worked or begun else min(idle * 1.5, IDLE_SECONDS[1])
+        run = inbox.take(0 if worked else idle)
+        if run is not None:
+            waiting.append(make(run))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,6 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--once", action="store_true", help="end when all that is there is delivered, although the run goes on")
     parser.add_argument("--no-sidecar", action="store_true")
+    parser.add_argument("--more", action="store_true", help="names of further runs come on standard input, each ended by a NUL")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training process, whose end this one notices
     os.nice(NICE)
@@ -92,7 +155,19 @@ def main(arguments: list[str] | None = None) -> int:
     def is_orphan() -> bool:
         return bool(options.parent) and os.getppid() != int(options.parent)
 
-    return serve(options.run, target, is_orphan, attach_sidecar=not options.no_sidecar, once=options.once)
+    def service(run: Path) -> Service:
+        return Service(run, target, is_orphan, attach_sidecar=not options.no_sidecar, once=options.once)
+
+    serve(options.run, Inbox(_own_input() if options.more else None), service, is_orphan)
+    return 0
+
+
+def _own_input() -> int:
+    """Standard input, as a descriptor that the tracker's own processes do not inherit."""
+    descriptor, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return descriptor
 
 
 if __name__ == "__main__":
