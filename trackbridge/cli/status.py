@@ -26,6 +26,7 @@ class RunStatus(msgspec.Struct):
     records: int
     refused: int
     damaged: int
+    torn: int
     missing: int
     deviations: list[Deviation]
     targets: list[TargetReport]
@@ -55,15 +56,15 @@ def _look(path: Path) -> RunStatus:
         if isinstance(record.event, Deviations):
             ledger.extend(msgspec.convert(item, Deviation) for item in record.event.items)
     targets = [report(TargetState(path, Target.parse(health.target)), most) for health in states(path)]
-    damaged = sum(damage.length for damage in reader.damage)
-    return RunStatus(info(path), records, reader.refused[1], damaged, reader.missing, ledger.rows(), targets)
+    return RunStatus(info(path), records, reader.refused[1], reader.damaged, reader.torn, reader.missing, ledger.rows(), targets)
 
 
 def _show(found: list[RunStatus]) -> None:
     table = Table("run", "status", "target", "state", "values", "pending", "not exact", "where", show_lines=False)
     for run in found:
         own = Ledger(run.deviations).by_reason() | ({"refused": run.refused} if run.refused else {})
-        own |= {name: count for name, count in (("damaged bytes", run.damaged), ("missing records", run.missing)) if count}
+        bytes_lost = ("damaged bytes", run.damaged), ("bytes of an unfinished call", run.torn), ("missing records", run.missing)
+        own |= {name: count for name, count in bytes_lost if count}
         table.add_row(
             escape(run.info.id), run.info.status, "journal", "", str(run.records), "", _words(own), escape(str(run.info.directory))
         )

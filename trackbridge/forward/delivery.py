@@ -292,7 +292,7 @@ class Delivery:
         health.delivered, health.deviations = self.cursor.delivered, self._counted.rows()
         health.pending = len(self._pending) + len(self._unflushed)
         if self._reader is not None:
-            health.damaged = sum(damage.length for damage in self._reader.damage)
+            health.damaged = self._reader.damaged
         self.state.save_health(health)
 
 

@@ -25,11 +25,13 @@ SILENT_SECONDS = 60.0
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """Bytes of a segment that no reader can use."""
+    """Bytes of a segment that no reader can use. `torn`: they are the begin of a block at the end of the file, which a process that was killed
+    was writing: the call had not returned, so nothing that was accepted is lost."""
 
     path: str
     offset: int
     length: int
+    torn: bool = False
 
 
 @dataclass
@@ -128,7 +130,8 @@ class ShardReader:
                     break
                 block = blocks.following(data, offset + 1)
                 stop = block.offset if block else len(data) if whole else max(offset + 1, len(data) - len(blocks.MAGIC) + 1)
-                self.damage.append(Damage(path.name, self._offset + offset, stop - offset))
+                torn = block is None and whole and blocks.needed(data, offset) > len(data) - offset and not self._later()
+                self.damage.append(Damage(path.name, self._offset + offset, stop - offset, torn))
                 if block is None:
                     offset = stop
                     continue
@@ -246,6 +249,16 @@ class JournalReader:
     @property
     def damage(self) -> list[Damage]:
         return [damage for reader in self.readers.values() for damage in reader.damage]
+
+    @property
+    def damaged(self) -> int:
+        """Bytes of damaged places, without torn tails."""
+        return sum(damage.length for damage in self.damage if not damage.torn)
+
+    @property
+    def torn(self) -> int:
+        """Bytes of torn tails."""
+        return sum(damage.length for damage in self.damage if damage.torn)
 
     @property
     def missing(self) -> int:

@@ -234,9 +234,12 @@ class ShardWriter:
             return False
         if self._size <= len(segment_header(self.run_id, self.shard, self._segment, 0, time_ns())) + 32:
             return True  # one block larger than a segment: it has a segment of its own
+        segment = self._segment
+        self._sync_now()
+        if self._segment != segment:  # the sync failed, and the tail was written again into the next one
+            return True
         try:
-            _datasync(self._fd)
-            self._open_segment(self._segment + 1)
+            self._open_segment(segment + 1)
         except OSError as error:
             self._tell(f"roll {error.errno}", f"the journal cannot begin a new segment: {error.strerror}")
             return error.errno not in FULL
