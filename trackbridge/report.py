@@ -49,7 +49,7 @@ class Report(msgspec.Struct, frozen=True):
         targets: one for each backend.
         deviations: what changed before it was journaled: redacted, merged, unsupported, refused.
         records: how many records the journal accepted from this process.
-        delivered: whether every backend has everything, as far as it can hold it.
+        finished_in_time: whether each backend had everything, or could not have it, when ``finish`` returned.
     """
 
     run_id: str
@@ -62,6 +62,7 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def delivered(self) -> bool:
+        """Whether every backend has everything, as far as it can hold it."""
         return all(target.complete for target in self.targets)
 
     def __str__(self) -> str:

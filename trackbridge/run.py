@@ -192,7 +192,7 @@ class Run:
         return {report.target: report.id for report in self._forwarding.reports(self._journal.sequence) if report.id}
 
     def finish(self, status: str | None = None) -> Report:
-        """End the run, and wait until it is delivered, at most ``TRACKBRIDGE_FINISH_TIMEOUT`` seconds.
+        """End the run, wait until it is delivered, at most ``TRACKBRIDGE_FINISH_TIMEOUT`` seconds, and show the report on standard error.
 
         What is pending then stays in the journal and is delivered by its forwarder, or later by ``trackbridge sync``. A second call
         returns the same report.
@@ -226,6 +226,8 @@ class Run:
                 done,
             )
             _runs.discard(self)
+            if mine:
+                warn(str(self._report))
             return self._report
 
     def __enter__(self) -> Run:
@@ -248,7 +250,7 @@ class Run:
             warn=warn,
         )
         writer.on_network = sync.on_network(self.directory)
-        writer.set_disk_full(sync.disk_full(writer.directory))
+        writer.set_room(sync.room(writer.directory))
         sync.thread.add(writer)
         return writer
 

@@ -22,10 +22,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    """MLflow's tracking server over SQLite; its address. The job runner is off: it starts ten processes and minutes of work."""
+def mlflow_server(folder: Path, port: int = 0) -> Iterator[str]:
+    """MLflow's tracking server over SQLite, on `port` or a free one; its address. The job runner is off: it starts ten processes and minutes of work."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     command = [
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/server.db",

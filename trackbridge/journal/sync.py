@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 import time
 import weakref
@@ -50,7 +51,7 @@ class SyncThread:
             with self._lock:
                 writers = list(self._writers)
             for writer in writers:
-                writer.set_disk_full(disk_full(writer.directory))
+                writer.set_room(room(writer.directory))
                 if alive:
                     writer.append([Heartbeat(time.time_ns())], vital=True)
                 if slow_due or not writer.on_network:
@@ -58,13 +59,13 @@ class SyncThread:
             del writers
 
 
-def disk_full(directory: Path) -> bool:
-    """Whether the disk of `directory` has less than the share that is left to others."""
+def room(directory: Path) -> int:
+    """Bytes of the disk of `directory` that may be used before only the share is left that belongs to others."""
     try:
         usage = shutil.disk_usage(directory)
     except OSError:
-        return False
-    return usage.free < FREE_SHARE * usage.total
+        return sys.maxsize
+    return usage.free - int(FREE_SHARE * usage.total)
 
 
 def on_network(directory: Path) -> bool:

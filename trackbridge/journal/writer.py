@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ import msgspec
 
 from trackbridge.errors import JournalError
 from trackbridge.journal.blocks import HEADER, MAGIC, MAX_PAYLOAD, frame, segment_header
-from trackbridge.records import Event, encode
+from trackbridge.records import Event, Metrics, encode
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 REFUSED = struct.Struct("<8sQQQ")
@@ -65,7 +66,7 @@ class ShardWriter:
         self.known: set[str] = set()  # keys that were looked at, and need not be again
         self._fd = self._refused_fd = -1
         self._max_bytes, self._segment_bytes, self._power, self._warn = max_bytes, segment_bytes, power, warn
-        self._disk_full = False
+        self._disk_bytes = sys.maxsize  # what the shard may hold for the sake of the disk
         self._warned: set[str] = set()
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -145,14 +146,14 @@ class ShardWriter:
                 raise ValueError(f"one call holds {len(payload) / 2**20:.0f} MiB; a journal block takes 16: log it in parts or as a file")
             block = frame(payload, self._sequence)
             if len(block) > self._room and not self._make_room(len(block)) and not vital:
-                return self._refuse(len(made))
+                return self._refuse(made)
             try:
                 written = os.write(self._fd, block)
             except OSError as error:
-                return self._failed(error, len(made))
+                return self._failed(error, made)
             if written != len(block):
                 self._cut()
-                return self._refuse(len(made))
+                return self._refuse(made)
             self._sequence += len(made)
             self._others += len(made) - is_call
             self._room -= written
@@ -177,12 +178,11 @@ class ShardWriter:
         finally:
             os.close(fd)
 
-    def set_disk_full(self, full: bool) -> None:
-        """Refuse new points while the disk has too little left (the sync thread looks)."""
+    def set_room(self, length: int) -> None:
+        """From now on append at most `length` bytes, for the sake of the disk: the sync thread looks again and again how many it has left."""
         with self._lock:
-            if full != self._disk_full:
-                self._disk_full = full
-                self._limit_to(self._size)
+            self._disk_bytes = self.size + length
+            self._limit_to(self._size)
 
     def close(self) -> None:
         """Sync and close. Later calls are refused and counted."""
@@ -222,15 +222,15 @@ class ShardWriter:
 
     def _limit_to(self, size: int) -> None:
         """The segment holds `size` bytes; set how many can be appended before something has to be decided (at most none: -1)."""
-        if self._fd < 0 or self._disk_full:
+        if self._fd < 0:
             self._limit = size - 1
         else:
-            self._limit = min(self._segment_bytes, self._max_bytes - self._earlier)
+            self._limit = min(self._segment_bytes, self._max_bytes - self._earlier, self._disk_bytes - self._earlier)
         self._room = self._limit - size
 
     def _make_room(self, length: int) -> bool:
         """Roll to the next segment if that helps; whether `length` bytes may be written now."""
-        if self._fd < 0 or self._disk_full or self._earlier + self._size + length > self._max_bytes:
+        if self._fd < 0 or self.size + length > min(self._max_bytes, self._disk_bytes):
             return False
         if self._size <= len(segment_header(self.run_id, self.shard, self._segment, 0, time_ns())) + 32:
             return True  # one block larger than a segment: it has a segment of its own
@@ -245,9 +245,9 @@ class ShardWriter:
             return error.errno not in FULL
         return True
 
-    def _refuse(self, values: int) -> bool:
+    def _refuse(self, events: Sequence[Event]) -> bool:
         self.refused_calls += 1
-        self.refused_values += values
+        self.refused_values += sum(len(event.values) if isinstance(event, Metrics) else 1 for event in events)
         page = REFUSED.pack(REFUSED_MAGIC, self.refused_calls, self.refused_values, time_ns())
         if self._refused_fd >= 0:
             try:
@@ -262,12 +262,12 @@ class ShardWriter:
             )
         return False
 
-    def _failed(self, error: OSError, values: int) -> bool:
+    def _failed(self, error: OSError, events: Sequence[Event]) -> bool:
         if error.errno in FULL:
             self._cut()
-            return self._refuse(values)
+            return self._refuse(events)
         self._tell(f"write {error.errno}", f"the journal cannot be written: {error.strerror}; points are refused and counted")
-        return self._refuse(values)
+        return self._refuse(events)
 
     def _cut(self) -> None:
         """After a short write: cut the torn block off, so that the next one follows a whole one."""
