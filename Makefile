@@ -22,6 +22,7 @@ export UV_LINK_MODE ?= copy
 compare: $(READY)
 	$(BIN)/python -m trackbridge_examples.data
 	$(BIN)/python -m trackbridge.compare $(ARGS)
+	$(BIN)/python docs/generate.py
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
@@ -31,9 +32,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m trackbridge.testing.matrix --check
+	$(BIN)/python docs/generate.py --check
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python docs/generate.py
 
 matrix: $(READY)
 	$(BIN)/python -m trackbridge.testing.matrix --write adapters/README.md

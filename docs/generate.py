@@ -1,4 +1,4 @@
-"""``python docs/generate.py [--check]``: fill the generated parts of the documents: settings, the benchmarks.
+"""``python docs/generate.py [--check]``: fill the generated parts of the documents: settings, the benchmarks, the comparison.
 
 Nothing in those parts is written by hand; ``--check`` ends with 1 when a document is not what would be generated.
 """
@@ -51,8 +51,17 @@ def benchmarks() -> str:
     return "\n".join([*rows, "", "`make bench` makes these anew; `benchmarks/` says how, and what each does not show."])
 
 
+def comparison() -> str:
+    """The last comparison in comparison/results as one table."""
+    from trackbridge_comparison import schema
+    from trackbridge_comparison.report import brief
+
+    return brief.table(schema.load(ROOT / "comparison" / "results"))
+
+
 PARTS: list[tuple[str, str, Callable[[], str]]] = [
     ("docs/settings.md", "settings", settings),
+    ("README.md", "comparison", comparison),
     ("README.md", "benchmarks", benchmarks),
 ]
 

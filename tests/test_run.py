@@ -97,6 +97,30 @@ def test_a_second_init_is_an_error_and_the_first_run_goes_on() -> None:
     assert points(run) == {"a": [1]}
 
 
+def test_in_a_notebook_a_second_init_finishes_the_first_run_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    first = trackbridge.init()
+    trackbridge.log({"a": 1})
+    second = trackbridge.init()
+    trackbridge.log({"a": 2})
+    trackbridge.finish()
+    assert (points(first), points(second)) == ({"a": [1]}, {"a": [2]})
+    assert f"run {first.id} is finished, since another one begins" in capsys.readouterr().err
+
+
+def test_the_end_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    run = trackbridge.init()
+    trackbridge.log({"api_key": 1, "note": object()})
+    report = trackbridge.finish()
+    run.finish()
+    said = capsys.readouterr().err
+    assert said.count(f"run {run.id} finished") == 1
+    assert f"{report.records} records in {run.directory}" in said
+    assert "unsupported 1" in said
+
+
 def test_numbers_of_every_library_and_nested_mappings() -> None:
     run = trackbridge.init()
     trackbridge.log({"np32": numpy.float32(0.1), "np64": numpy.float64(0.1), "int": numpy.int64(7), "array": numpy.array(2.5)})

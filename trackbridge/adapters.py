@@ -203,7 +203,16 @@ class Writer(Protocol):
         """Adopt or make the run; say what the backend already holds. `position` is what an earlier Writer's `flush` returned."""
 
     def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
-        """Hand `batch` to the client; may buffer. Raises only Unavailable, or Rejected."""
+        """Hand `batch` to the client; may buffer. Keys come with the prefix of their rank. A record that `flush` has confirmed may come
+        again after a restart, and changes nothing then.
+
+        Returns:
+            What the declared rules changed.
+
+        Raises:
+            Unavailable: the tracker cannot take anything now; the Writer is dropped, and another one opens the run later.
+            Rejected: it can never take one record of `batch`, the one at `index`. Nothing of the batch was taken.
+        """
 
     def flush(self) -> Position:
         """Return only when all that was written is readable whatever dies; say what is held."""
@@ -237,7 +246,10 @@ class Reader(Protocol):
 
 @runtime_checkable
 class Adapter(Protocol):
-    """One tracker. The registry finds it by the entry point group ``trackbridge.adapters``."""
+    """One tracker. The registry finds it by the entry point group ``trackbridge.adapters``.
+
+    An adapter whose capabilities depend on the location has an attribute ``flavours``: an example location of each, for the support matrix.
+    """
 
     name: ClassVar[str]
     requires: ClassVar[Requirements]

@@ -446,6 +446,7 @@ class MlflowAdapter:
     requires: ClassVar[Requirements] = Requirements(
         extra="mlflow", distributions=("mlflow>=3.10", "tenacity>=9"), tested={"mlflow": "3.17.2"}, python=(10, 15)
     )
+    flavours: ClassVar[tuple[str, ...]] = ("sqlite:///mlflow.db", "http://127.0.0.1:5000")
 
     def resolve(self, target: Target, base: Path) -> Target:
         location = target.location or os.environ.get("MLFLOW_TRACKING_URI", "") or "sqlite:///mlflow.db"

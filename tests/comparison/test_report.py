@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trackbridge_comparison import schema
-from trackbridge_comparison.report import render
+from trackbridge_comparison.report import brief, render, view
 from trackbridge_comparison.report.answer import answer
 from trackbridge_comparison.report.render import to_html, to_markdown
 from trackbridge_comparison.report.words import fence, markdown, number, percent, shown
+from trackbridge_comparison.schema import Way
 
 from tests.comparison.samples import HOSTILE, cell, comparison, reading
 
@@ -214,3 +215,19 @@ def test_a_reading_is_identical_only_to_the_last_bit() -> None:
     assert reading("m", 0.1).identical
     assert not reading("m", 0.1, native=0.1 + 2**-56).identical
     assert not reading("m", 0.1, differing={"summary": "0.2"}).identical
+
+
+def test_the_table_for_the_readme_has_each_quantity_of_each_backend_once() -> None:
+    data = comparison()
+    lines = brief.table(data).splitlines()
+    planned = {(spec.title, str(spec.way)) for spec in data.planned if spec.way is not Way.CONTROL}
+    rows = [line.split(" | ") for line in lines if line.count("|") == len(data.backends) + 3 and not line.startswith(("| **", "| |", "|-"))]
+    assert sorted((title.removeprefix("| "), way) for title, way, *_ in rows) == sorted(
+        (str(markdown(title)), way) for title, way in planned
+    )
+    for title, way, *values in rows:
+        for backend, value in zip(data.backends, values, strict=True):
+            (found,) = [
+                one for one in data.cells if (str(markdown(one.spec.title)), one.spec.way, one.spec.backend) == (title[2:], way, backend)
+            ] or [None]
+            assert value.removesuffix(" |") == (str(markdown(shown(found))) if found else view.MISSING)

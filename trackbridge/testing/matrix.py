@@ -55,7 +55,7 @@ def columns() -> Iterator[tuple[str, Capabilities]]:
         if name != "memory":
             adapter = registry.check(name)
             for location in getattr(adapter, "flavours", ("",)):
-                target = adapter.resolve(Target(name, location), Path("/"))
+                target = adapter.resolve(Target.parse(f"{name}:{location}"), Path("/"))
                 capabilities = adapter.capabilities(target, next(iter(registry.versions(adapter.requires).values()), ""))
                 yield f"{name} {capabilities.flavour}", capabilities
 
