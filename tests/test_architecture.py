@@ -32,7 +32,10 @@ ALLOWED = {
     "journal": {"errors", "records", "host", "journal", "reading"},
     "sidecar": {"deviations", "journal", "normal", "projection", "records"},
     "adapters": {"deviations", "errors", "names", "projection", "records"},
-    "registry": {"adapters", "errors"},
+    "stream": {"records"},
+    "environments": {"errors"},
+    "registry": {"adapters", "environments", "errors", "remote"},
+    "remote": {"adapters", "errors", "records", "registry", "stream"},
     "run": {"deviations", "errors", "files", "identity", "journal", "records", "redact", "report", "settings", "summary", "values"},
     "forward": {
         "adapters", "deviations", "errors", "forward", "host", "journal", "normal", "records", "registry", "report", "run", "sidecar", "summary",

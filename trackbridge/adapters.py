@@ -75,12 +75,14 @@ class Requirements:
         distributions: distribution names with the lowest version that is asked for, ``"mlflow>=3.17"``.
         tested: exact versions that the conformance suite ran with; another one warns, once.
         python: lowest and lowest excluded minor version of Python 3: ``(11, 15)``.
+        pins: further requirements of its own environment, ``"setuptools<81"``.
     """
 
     extra: str
     distributions: tuple[str, ...]
     tested: dict[str, str] = field(default_factory=dict)
     python: tuple[int, int] = (11, 15)
+    pins: tuple[str, ...] = ()
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -103,6 +105,10 @@ class Position(msgspec.Struct, frozen=True):
 
     def holds(self, record: Record) -> bool:
         return record.sequence < self.sequences.get(record.shard, 0)
+
+
+CREDENTIALS = "TRACKBRIDGE_TARGET_CREDENTIALS"
+"""Variable that hands the ``user:password`` of a target's URL to a child process."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -131,6 +137,17 @@ class Target(msgspec.Struct, frozen=True):
         if not name.strip():
             raise SettingsError(f"backend {text!r} has no name; write name[:location][#project], for example mlflow or tensorboard:./tb")
         return cls(name.strip(), unquote(location), unquote(project), dict(parse_qsl(query))).without_credentials()
+
+    @classmethod
+    def of_parent(cls, text: str) -> Target:
+        """The target `text`, with the credentials that the parent process handed over by :meth:`child_environment`."""
+        target, credentials = cls.parse(text), os.environ.pop(CREDENTIALS, "")
+        return msgspec.structs.replace(target, credentials=credentials) if credentials else target
+
+    def child_environment(self) -> dict[str, str]:
+        """The environment of a process that works on this target: credentials are in no file and no argument."""
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return environment | ({CREDENTIALS: self.credentials} if self.credentials else {})
 
     @classmethod
     def parse_all(cls, text: str | None) -> tuple[Target, ...]:

@@ -7,9 +7,11 @@ the original back. A character that the tracker refuses becomes ``<mark><hex>~``
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -88,3 +90,17 @@ class Names:
         while self.measure(head + tail) > self.max_length:
             head = head[: -max(1, (self.measure(head + tail) - self.max_length) // 4)]
         return head.rstrip("/ .") + tail
+
+
+def to_text(value: Any) -> str:
+    """A text that people read, from which the value comes back: a plain string as it is; everything else, and a string that reads like JSON,
+    as JSON."""
+    return value if isinstance(value, str) and from_text(value) is value else json.dumps(value, ensure_ascii=False)
+
+
+def from_text(text: str) -> Any:
+    """The inverse of :func:`to_text`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

@@ -214,9 +214,9 @@ def read(run_id: str | Path, source: str | None = None, *, sidecar: bool = True)
     from trackbridge.adapters import Target
     from trackbridge.sidecar import restore
 
-    adapter = registry.check(Target.parse(source).name)
+    adapter = registry.get(Target.parse(source).name)
     target = adapter.resolve(Target.parse(source), Path.cwd())
-    reader = adapter.reader(target)
+    reader = registry.reader(target)
     name = str(run_id)
     found = next((info for info in reader.runs() if info.id == name), None)
     if found is None:
@@ -239,8 +239,8 @@ def runs(source: str | None = None) -> Iterator[RunInfo]:
     from trackbridge import registry
     from trackbridge.adapters import Target
 
-    adapter = registry.check(Target.parse(source).name)
-    yield from adapter.reader(adapter.resolve(Target.parse(source), Path.cwd())).runs()
+    adapter = registry.get(Target.parse(source).name)
+    yield from registry.reader(adapter.resolve(Target.parse(source), Path.cwd())).runs()
 
 
 def _directory(source: str | None) -> Path:

@@ -7,7 +7,7 @@ import sys
 from functools import lru_cache
 from importlib import metadata
 
-from trackbridge.adapters import Adapter, Requirements
+from trackbridge.adapters import Adapter, Reader, Requirements, Target
 from trackbridge.errors import BackendError
 
 GROUP = "trackbridge.adapters"
@@ -64,8 +64,47 @@ def check(name: str) -> Adapter:
     adapter = get(name)
     lacking = missing(adapter.requires)
     if lacking:
-        raise BackendError(f"backend {name!r} needs {', '.join(lacking)}: run  pip install 'trackbridge[{adapter.requires.extra}]'")
+        raise BackendError(f"backend {name!r} needs {', '.join(lacking)}: run  {_remedy(adapter)}")
     return adapter
+
+
+def command(name: str, module: str) -> list[str]:
+    """The beginning of a command that runs `module` of this library where the client of this backend is: here, else in its environment.
+
+    Raises:
+        BackendError: unknown, or its client is in neither; the message names the commands that install it.
+    """
+    adapter = get(name)
+    lacking = missing(adapter.requires)
+    if not lacking:
+        return [sys.executable, "-I", "-m", module]
+    from trackbridge import environments
+
+    environment = environments.find(name)
+    if environment is not None:
+        return environment.command(module)
+    raise BackendError(f"backend {name!r} needs {', '.join(lacking)}: run  {_remedy(adapter)}")
+
+
+def reader(target: Target) -> Reader:
+    """A Reader of `target`, whose work is done where its client is.
+
+    Raises:
+        BackendError: see :func:`command`.
+    """
+    adapter = get(target.name)
+    if not missing(adapter.requires):
+        return adapter.reader(target)
+    from trackbridge import remote
+
+    return remote.RemoteReader(target, command(target.name, remote.__name__))
+
+
+def _remedy(adapter: Adapter) -> str:
+    from trackbridge import environments
+
+    install = f"pip install 'trackbridge[{adapter.requires.extra}]'"
+    return f"{install}  or  trackbridge env create {adapter.name}" if environments.requirements(adapter.name) else install
 
 
 def versions(requires: Requirements) -> dict[str, str]:

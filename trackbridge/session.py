@@ -258,7 +258,9 @@ def _targets(given: Settings, explicit: bool) -> tuple[Any, ...]:
     resolved = []
     for target in Target.parse_all(given.backend):
         try:
-            adapter = registry.check(target.name) if explicit and given.mode == "online" else registry.get(target.name)
+            adapter = registry.get(target.name)
+            if explicit and given.mode == "online":  # raises where the client is missing
+                registry.check(target.name) if given.forward == "thread" else registry.command(target.name, "")
         except TrackBridgeError as error:
             if explicit:
                 raise

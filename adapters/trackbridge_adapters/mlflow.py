@@ -24,7 +24,7 @@ import msgspec
 from trackbridge.adapters import SIDECAR_FILE, Capabilities, Place, Position, Recovery, Requirements, Sidecar, Target
 from trackbridge.deviations import Deviation, Ledger, Reason
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
-from trackbridge.names import Names
+from trackbridge.names import Names, from_text, to_text
 from trackbridge.normal import flatten, unflatten
 from trackbridge.projection import (
     Entry,
@@ -67,24 +67,6 @@ NOTES = "trackbridge/notes.md"
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "crashed": "KILLED"}
 INLINE = {"counts": "json", "rows": "json", "text": "txt"}
 _DOUBLE = "the column of the store's table is a double"
-
-
-def to_text(value: Any) -> str:
-    """A parameter's text: a plain string stays as it is; everything else, and a string that looks like JSON, is written as JSON."""
-    if isinstance(value, str):
-        try:
-            json.loads(value)
-        except ValueError:
-            return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def from_text(text: str) -> Any:
-    """The inverse of :func:`to_text`."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _cut(limit: int) -> Any:

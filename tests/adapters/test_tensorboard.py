@@ -8,19 +8,22 @@ import math
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 pytest.importorskip("tensorboard")
 
-from trackbridge_adapters.tensorboard import adapter
+from trackbridge_adapters.tensorboard import adapter, events, layout
 
 from tests.adapters.fresh import add, found, sound
 from tests.adapters.servers import free_port
@@ -28,6 +31,7 @@ from trackbridge import normal, records
 from trackbridge.adapters import Position, Target
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
 from trackbridge.records import Artifact, Config, FileRef, Media, Metrics, Record, RunInfo
+from trackbridge.testing import canon
 from trackbridge.values import png
 
 T0 = 1_700_000_000_123_456_789
@@ -65,8 +69,12 @@ KEYS = [
     "_hparams_/x",
     "ünï",
     "%",
-    "a·images",
+    "a·image.png",
+    "a·string",
+    "a·text",
 ]
+CELLS = ["NaN", "1", '"', '"1"', "null", " true", "[1", "[" * 100_000, "9" * 5000, 10**400, [1, {"$": None}], -0.0, "a\nb|c", math.inf]
+LARGE = msgspec.msgpack.encode({"columns": ["n", "x"], "rows": [[n, n / 7] for n in range(100_000)]})
 INFO = RunInfo(id="r-1", name="../näme", project="p/../q", group="g", job_type="train", notes="n\nn", tags=("t1", "日本"), start=T0)
 
 
@@ -97,14 +105,21 @@ def hostile(run: Path) -> list[records.Event]:
         Media(T0 + 1, 300, 2**70, "a", "video", "mp4", file=add(run, b"\0\0film", "../a.mp4")),
         Media(T0 + 1, 300, -3, "a", "histogram", "counts", {"edges": [0.0, 0.1, 0.3], "counts": [1, 2**60 + 1]}),
         Media(T0 + 1, 300, 3, "a", "table", "rows", {"columns": ["x", "y"], "rows": [[1, "ü"], [math.nan, None]]}),
-        Media(T0 + 1, 300, 3, "a", "table", "rows", file=add(run, b"\x80" * 2_000_000, "t.msgpack")),
+        Media(T0 + 1, 300, 3, "a", "table", "rows", file=add(run, LARGE, "t.msgpack")),
+        Media(T0 + 1, 300, 3, "a", "text", "text", file=add(run, msgspec.msgpack.encode("ü" * 600_000), "t.msgpack")),
+        Media(T0 + 1, 300, 3, "a", "video", "gif", file=add(run, canon.gif(), "a.gif")),
         Media(T0 + 1, 300, 3, "a", "text", "text", "# <b>ünï</b>"),
         Media(T0 + 1, 300, 3, "a", "figure", "html", file=add(run, b"<p>", "f.html")),
         Media(T0 + 1, 300, 3, "a", "image", "png", file=add(run, b"no picture", "b.png")),
         Media(T0 + 1, 300, 3, "a", "file", "", file=FileRef("/outside", "", 3)),
         Media(T0 + 1, 301, 4, "", "image", "png", file=add(run, picture, "a.png")),
         Media(T0 + 1, 301, 4, "empty", "histogram", "counts", {"edges": [0.0], "counts": []}),
+        Media(T0 + 1, 301, 4, "empty", "histogram", "counts", {"edges": [], "counts": []}),
         Media(T0 + 1, 301, 4, "empty", "table", "rows", {"columns": [], "rows": []}),
+        Media(T0 + 1, 301, 4, "ragged", "table", "rows", {"columns": ["x"], "rows": [[1], [1, 2]]}),
+        Media(T0 + 1, 301, 4, "cells", "table", "rows", {"columns": ["1", ""], "rows": [[cell, 0] for cell in CELLS]}),
+        Media(T0 + 1, 301, 4, "odd", "histogram", "counts", {"edges": [-math.inf, 0, 10**400], "counts": [math.nan, -0.0]}),
+        Media(T0 + 1, 301, 4, "bins", "histogram", "counts", {"edges": list(range(60_001)), "counts": [1] * 60_000}),
         Artifact(T0 + 2, "../x", "model", [add(run, b"", "../empty"), add(run, random.Random(0).randbytes(1 << 20), "w/m.bin")]),
         Artifact(T0 + 2, "far", "data", [FileRef("d.bin", "", 5)], "s3://bucket/d"),
         Config(T0 + 3, {"lr": 1, "late": "x"}),
@@ -148,12 +163,15 @@ def test_circle(tmp_path: Path, target: Target, status: str) -> None:
     run = tmp_path / "run"
     batch = shard(hostile(run))
     info = msgspec.structs.replace(INFO, directory=run)
-    assert deliver(target, info, batch, status) == []
+    deviations = deliver(target, info, batch, status)
+    assert {row.reason for row in deviations} == {"retyped", "step_changed", "timestamp", "unsupported"}
     seen, read = found(target, "r-1", tmp_path)
     compare(batch, seen, read, status)
     assert (seen.end, seen.start, seen.tags) == (T0 + 10, T0, ("t1", "late"))
-    calls = [record.event for record in read if isinstance(record.event, Metrics)]
-    assert len(calls) == len([r for r in batch if isinstance(r.event, Metrics)])
+    kinds = (records.Define, records.Rewind)
+    assert [r.event for r in read if isinstance(r.event, kinds)] == [
+        msgspec.structs.replace(r.event, time=round(r.event.time / 1e9 * 1e9)) for r in batch if isinstance(r.event, kinds)
+    ]
     places = {path.relative_to(tmp_path / "logs").parts[0] for path in (tmp_path / "logs").rglob("*")}
     assert len(places) == 1
     assert not (tmp_path / "q").exists()
@@ -173,11 +191,122 @@ def local(target: Target, run_id: str = "r-1"):
 
 
 def test_steps_beyond_64_bits_are_refused_and_told(tmp_path: Path, target: Target) -> None:
-    batch = shard([Metrics(T0, n, step, {"x": float(n), "y": None}) for n, step in enumerate([1, 2**63, -(2**63) - 1, 2])])
+    batch = shard([Metrics(10**18, n, step, {"x": float(n), "y": n}) for n, step in enumerate([1, 2**63, -(2**63) - 1, 2])])
     deviations = deliver(target, INFO, batch)
-    assert sorted((row.reason, row.subject) for row in deviations) == [("step_rejected", key) for key in "xxyy"]
+    assert [(row.subject, row.count) for row in deviations if row.reason == "step_rejected"] == [("x", 2), ("y", 2)]
+    assert [(row.subject, row.count) for row in deviations if row.reason == "retyped"] == [("y", 4)]
     _info, read = local(target)
-    assert points(read, "x") == [0.0, 3.0]
+    assert points(read, "x") == points(read, "y") == [0.0, 3.0]
+
+
+def test_numbers_and_texts_of_a_key_keep_their_order(target: Target) -> None:
+    """They have two tags; a clock that goes back, and equal times and steps, do not part them."""
+    values = [1.5, "a", 2, "b", "c", None, True, "d"]
+    deliver(target, INFO, shard([Metrics(T0 - n // 3 * 10**9, n, 1, {"x": value}) for n, value in enumerate(values)]))
+    assert points(local(target)[1], "x") == [1.5, "a", 2.0, "b", "c", 1.0, "d"]
+
+
+def vendors(target: Target) -> Iterator[Any]:
+    """The events of all runs as they lie there, by the vendor's own loader and messages."""
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+    for path in sorted(Path(target.location).rglob("*tfevents*")):
+        yield from LegacyEventFileLoader(str(path)).Load()
+
+
+def fields(message: Any) -> set[str]:
+    return {field.name for field, _ in message.ListFields()}
+
+
+def allowed(plugin: str, tensor: Any) -> bool:
+    """Whether `tensor` holds what a dashboard shows, and nothing else."""
+    shape = [dim.size for dim in tensor.tensor_shape.dim]
+    if plugin == "scalars":  # the drawn number, and the same number as a float64
+        if fields(tensor) != {"dtype", "tensor_shape", "float_val", "double_val"} or shape or len(tensor.double_val) != 1:
+            return False
+        exact = tensor.double_val[0]
+        drawn = struct.unpack("f", struct.pack("f", exact))[0] if not abs(exact) > 3.4028235e38 else math.copysign(math.inf, exact)
+        return list(map(repr, tensor.float_val)) == [repr(drawn)]
+    if plugin == "histograms":
+        return fields(tensor) - {"double_val"} == {"dtype", "tensor_shape"} and shape == [len(tensor.double_val) // 3, 3]
+    if fields(tensor) != {"dtype", "tensor_shape", "string_val"} or len(tensor.string_val) != math.prod(shape):
+        return False
+    if plugin == "images":
+        return shape == [3] and all(side.isdigit() for side in tensor.string_val[:2])
+    if plugin == "audio":
+        return shape == [1, 2] and tensor.string_val[0][:4] == b"RIFF" and tensor.string_val[1] == b""
+    return plugin == "text" and len(shape) in (0, 2) and all(text.decode() is not None for text in tensor.string_val)
+
+
+def test_nothing_is_hidden(tmp_path: Path, target: Target) -> None:
+    """What lies in the files is what a dashboard shows, the position of each flush, and the sidecar."""
+    run = canon.main(tmp_path / "journal", "canon")
+    writer = adapter.writer(target)
+    writer.open(run.opened, None)
+    writer.write(run.routed)
+    writer.attach(b"sidecar", hashlib.sha256(b"sidecar").hexdigest())
+    writer.close("finished", run.info.end or 0)
+    deliver(target, msgspec.structs.replace(INFO, directory=tmp_path / "run"), shard(hostile(tmp_path / "run")))
+    plugins: dict[str, str] = {}
+    for event in vendors(target):
+        what = fields(event) - {"wall_time", "step"}
+        assert len(what) <= 1
+        assert what <= {"file_version", "log_message", "summary"}
+        if event.log_message.message:
+            assert event.log_message.message.startswith("trackbridge position {")
+            assert set(map(type, json.loads(event.log_message.message[21:]).values())) <= {int}
+        for value in event.summary.value:
+            assert fields(value) - {"metadata"} <= {"tag", "tensor"}
+            assert fields(value.metadata) <= {"plugin_data"}
+            plugin = plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
+            if plugin == "hparams":
+                assert (value.tag, fields(value.tensor)) in [(f"_hparams_/session_{part}_info", set()) for part in ("start", "end")]
+            else:
+                assert value.metadata.plugin_data.content == b"" or plugin == "audio"
+                assert allowed(plugin, value.tensor), (value.tag, str(value)[:300])
+    assert set(plugins.values()) == {"scalars", "text", "images", "audio", "histograms", "hparams"}
+    beside = [path.relative_to(target.location).parts for path in Path(target.location).rglob("*") if path.is_file()]
+    assert {parts[2] if len(parts) == 3 else "/".join(parts[2:4]) for parts in beside if "tfevents" not in parts[-1]} == {
+        "trackbridge/files",
+        "trackbridge/journal.tbj.z",
+    }
+
+
+def test_the_dashboards_tell_all_of_it(tmp_path: Path, target: Target) -> None:
+    """Description, configuration, tables and float64 numbers, by TensorBoard's EventAccumulator alone."""
+    from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTHING_SIZE_GUIDANCE, EventAccumulator
+
+    config = {"long": "x" * 100_000, "nan": math.nan, "big": 10**30, "looks": {"$": "NaN"}, "fence": "```\n```"}
+    deliver(
+        target,
+        msgspec.structs.replace(INFO, directory=tmp_path / "run", project="p", name="n"),
+        shard(
+            [
+                Config(T0, config),
+                records.Rewind(T0, 0),
+                Config(T0, {"lr": 1}),
+                Metrics(T0, 0, None, {"x": 0.1, "n": 2**53 + 1}),
+                Metrics(T0, 7, None, {"x": 1e308, "n": "word"}),
+                Media(T0, 8, 3, "tab", "table", "rows", {"columns": ["x", "1"], "rows": [["1", 1], ["ü", None]]}),
+            ]
+        ),
+    )
+    shown = EventAccumulator(f"{target.location}/p/n-r-1", size_guidance=STORE_EVERYTHING_SIZE_GUIDANCE).Reload()
+
+    def texts(tag: str) -> list[Any]:
+        assert shown.SummaryMetadata(tag).plugin_data.plugin_name == "text"
+        return [json.loads(e.tensor_proto.string_val[0][8:-4]) for e in shown.Tensors(tag)]
+
+    first, second = texts("trackbridge/config")
+    assert repr((first, second)) == repr((config, {"lr": 1}))
+    begun, ended = texts("trackbridge/run")
+    assert (begun["status"], ended["status"], ended["end"]) == ("running", "finished", T0 + 10)
+    assert (ended["name"], ended["notes"], ended["group"], ended["job_type"]) == ("n", "n\nn", "g", "train")
+    assert [(e.step, e.wall_time, e.tensor_proto.double_val[0]) for e in shown.Tensors("x")] == [(0, T0 / 1e9, 0.1), (7, T0 / 1e9, 1e308)]
+    assert [e.tensor_proto.double_val[0] for e in shown.Tensors("n")] == [2.0**53]
+    assert [e.tensor_proto.string_val[0] for e in shown.Tensors("n·string")] == [b"word"]
+    (table,) = shown.Tensors("tab·table")
+    assert list(table.tensor_proto.string_val) == [b"x", b'"1"', b'"1"', b"1", "ü".encode(), b"null"]
 
 
 KILLED = """
@@ -299,25 +428,59 @@ def test_missing_content_is_rejected_alone(tmp_path: Path, target: Target) -> No
     assert points(local(target)[1], "y") == [0, 1]
 
 
-def test_content_that_is_lost_or_changed_is_not_reported_as_held(tmp_path: Path, target: Target) -> None:
-    run = tmp_path / "run"
-    first, second = add(run, b"one", "1.bin"), add(run, b"two", "2.bin")
-    deliver(target, msgspec.structs.replace(INFO, directory=run), shard([Artifact(T0, "a", "t", [first, second])]))
-    (path,) = Path(target.location).rglob(first.digest)
-    path.unlink()
-    (path,) = Path(target.location).rglob(second.digest)
-    path.write_bytes(b"edited")
-    (artifact,) = [record.event for record in local(target)[1] if isinstance(record.event, Artifact)]
-    assert [file.digest for file in artifact.files] == [hashlib.sha256(b"edited").hexdigest()]
+def test_what_no_dashboard_shows_lies_beside(tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, named in a text, and its bytes are there; it is not reported as held."""
+    monkeypatch.setattr("trackbridge_adapters.tensorboard.writer.NATIVE_LIMIT", 100)
+    contents = [b"film", b"<p>", b"", b"weights", png(bytes(range(192)), 8, 8, 3), b"w" * 101]
+    film, page, empty, weights, picture, wave = (add(tmp_path / "run", data, f"../{n}") for n, data in enumerate(contents))
+    assert picture.size > 100
+    batch = shard(
+        [
+            Media(10**18, 0, 0, "film", "video", "mp4", file=film),
+            Media(10**18, 0, 0, "page", "figure", "html", file=page),
+            Media(10**18, 0, 0, "pic", "image", "png", file=picture),
+            Media(10**18, 0, 0, "snd", "audio", "wav", file=wave),
+            Media(10**18, 0, 2**70, "step", "text", "text", "late"),
+            Media(10**18, 0, 0, "rows", "table", "rows", {"columns": [], "rows": []}),
+            Artifact(10**18, "net", "model", [weights, empty], metadata={"a": 1}),
+            Artifact(10**18, "far", "data", [FileRef("d.bin", "", 5)], "s3://bucket/d"),
+        ]
+    )
+    deviations = deliver(target, msgspec.structs.replace(INFO, directory=tmp_path / "run"), batch)
+    subjects = ["artifact/far", "artifact/net", "film", "page", "pic", "rows", "snd", "step"]
+    assert [(row.reason, row.subject) for row in deviations] == [("unsupported", subject) for subject in subjects]
+    assert not [record.event for record in local(target)[1] if isinstance(record.event, Media | Artifact)]
+    (folder,) = layout.folders(Path(target.location))
+    assert {path.read_bytes() for path in (folder / "trackbridge" / "files").iterdir()} == set(contents)
+    notes = [note for _, note in layout.texts(folder, "files")]
+    assert [note.get("media") or note.get("artifact") for note in notes] == ["film", "page", "pic", "snd", "step", "rows", "net", "far"]
+    assert [(folder / note["files"][0]["where"]).read_bytes() for note in notes[:4]] == [b"film", b"<p>", contents[4], contents[5]]
+    assert (notes[4]["step"], notes[4]["value"], notes[5]["value"]) == (2**70, "late", {"columns": [], "rows": []})
+    assert (notes[6]["files"][0]["name"], notes[6]["metadata"], notes[7]["uri"]) == ("../3", {"a": 1}, "s3://bucket/d")
 
 
-def test_large_media_stay_files(tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trackbridge_adapters.tensorboard.writer.NATIVE_LIMIT", 10)
-    picture = add(tmp_path / "run", png(bytes(range(192)), 8, 8, 3), "a.png")
-    batch = shard([Media(T0, 0, 0, "pic", "image", "png", file=picture), Media(T0, 0, 0, "snd", "audio", "wav", file=picture)])
+def test_content_that_changed_is_told(tmp_path: Path, target: Target) -> None:
+    """The digest of a picture is that of the bytes that the dashboard shows."""
+    picture = canon.png(4, 3)
+    batch = shard([Media(T0, 0, 0, "pic", "image", "png", file=add(tmp_path / "run", picture, "a.png"))])
     deliver(target, msgspec.structs.replace(INFO, directory=tmp_path / "run"), batch)
-    assert [record.event.file for record in local(target)[1] if isinstance(record.event, Media)] == [picture, picture]
-    assert len(list(Path(target.location).rglob(picture.digest))) == 1
+    (path,) = Path(target.location).rglob("*tfevents*")
+    edited = b"".join(events.frame(data.replace(picture, picture[:-1] + b"!")) for _, data in events.frames(path))
+    path.write_bytes(edited)
+    (media,) = [record.event for record in local(target)[1] if isinstance(record.event, Media)]
+    assert media.file is not None
+    assert media.file.digest == hashlib.sha256(picture[:-1] + b"!").hexdigest()
+
+
+@pytest.mark.parametrize("data", [b"\xc1", msgspec.msgpack.encode({"columns": []}), msgspec.msgpack.encode([1])])
+@pytest.mark.parametrize("format", ["rows", "text"])
+def test_a_file_that_holds_no_such_value_is_rejected(tmp_path: Path, target: Target, data: bytes, format: str) -> None:
+    kind = {"rows": "table", "text": "text"}[format]
+    writer = adapter.writer(target)
+    writer.open(msgspec.structs.replace(INFO, directory=tmp_path / "run"), None)
+    with pytest.raises(Rejected):
+        writer.write(shard([Media(T0, 0, 0, "a", kind, format, file=add(tmp_path / "run", data, "a.msgpack"))]))
+    assert writer.write(shard([Metrics(10**18, 0, 0, {"x": 1.0})])) == []
 
 
 def test_sidecar(tmp_path: Path, target: Target) -> None:
@@ -363,6 +526,21 @@ def test_what_others_wrote_is_read(target: Target) -> None:
         list(adapter.reader(target).read("exp"))
 
 
+def test_the_older_form_of_others_is_read(target: Target) -> None:
+    """``simple_value``, as torch and TensorFlow 1 write it, and a tag that looks like an escape of ours."""
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    writer = EventFileWriter(target.location + "/theirs")
+    for step in range(3):
+        value = summary_pb2.Summary.Value(tag="a·62·", simple_value=step * 0.5)
+        writer.add_event(event_pb2.Event(wall_time=1.5, step=step, summary=summary_pb2.Summary(value=[value])))
+    writer.close()
+    _info, read = local(target, "theirs")
+    found = [record.event for record in read if isinstance(record.event, Metrics)]
+    assert [(event.time, event.step, event.values) for event in found] == [(1_500_000_000, n, {"a·62·": n * 0.5}) for n in range(3)]
+
+
 def get(url: str, data: bytes | None = None):
     headers = {"content-type": "application/json"}
     with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
@@ -377,6 +555,7 @@ def test_the_server_shows_it(tmp_path: Path, target: Target, fast: str) -> None:
     picture = png(bytes(range(192)), 8, 8, 3)
     events: list[records.Event] = [
         Config(T0, {"lr": 3e-4, "nan": math.nan, "l": [1, 2], "nested": {"a": True}, "big": 10**30}),
+        Artifact(T0, "net", "model", [add(run, b"w", "beside.bin")]),
         *[Metrics(T0 + n * 10**9, n, n, {"train/loss": n * 1.1, "flag": n % 2 == 0, "n": n, "word": f"w{n}"}) for n in range(5)],
         Metrics(T0 + 9 * 10**9, 9, None, {"none": 2.5}),
         Metrics(T0 + 9 * 10**9, 10, 3, {"mixed": 1.5}),
@@ -412,14 +591,16 @@ def test_the_server_shows_it(tmp_path: Path, target: Target, fast: str) -> None:
         assert [value for *_, value in shown("flag")] == [1.0, 0.0, 1.0, 0.0, 1.0]
         assert [value for *_, value in shown("n")] == [0.0, 1.0, 2.0, 3.0, 4.0]
         assert [(step, value) for _, step, value in shown("none")] == [(9, 2.5)]
-        assert [str(value) for *_, value in shown("mixed")] == ["1.5", "NaN"]
-        (image,) = shown("pic·images", "images", "images")
+        assert [value for *_, value in shown("mixed")] == [1.5]
+        (image,) = shown("pic·image.png", "images", "images")
         assert get(f"{base}/images/individualImage?{image['query']}") == picture
-        (audio,) = shown("snd·audio", "audio", "audio")
+        (audio,) = shown("snd·audio.wav", "audio", "audio")
         assert get(f"{base}/audio/individualAudio?{audio['query']}") == sound()
-        assert [bins[2][0][:3] for bins in shown("dist·histograms", "histograms", "histograms")] == [[0.0, 0.1, 1.0]]
-        assert "cell ü" in str(shown("tab·text", "text", "text"))
-        assert ["w0" in str(entry) for entry in shown("word·text", "text", "text")] == [True, False, False, False, False]
+        assert [bins[2][0][:3] for bins in shown("dist·histogram", "histograms", "histograms")] == [[0.0, 0.1, 1.0]]
+        assert "cell ü" in str(shown("tab·table", "text", "text"))
+        assert ["w0" in str(entry) for entry in shown("word·string", "text", "text")] == [True, False, False, False, False]
+        assert "0.0003" in str(shown("trackbridge/config", "text", "text"))
+        assert "beside.bin" in str(shown("trackbridge/files", "text", "text"))
         query = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS"], "colParams": [], "startIndex": 0, "sliceSize": 10}
         (group,) = json.loads(get(f"{base}/hparams/session_groups", json.dumps(query).encode()))["sessionGroups"]
         assert group["hparams"] == {"lr": 3e-4, "nan": "NaN", "l": "[1, 2]", "nested/a": True, "big": str(10**30)}

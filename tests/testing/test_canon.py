@@ -13,12 +13,12 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from trackbridge import sidecar
+from trackbridge import sidecar, stream
 from trackbridge.journal.reader import JournalReader, info
 from trackbridge.normal import compare, normal
 from trackbridge.projection import Projection
 from trackbridge.records import Artifact, End, Media, Metrics, Record, Start, Tags
-from trackbridge.testing import canon, stream
+from trackbridge.testing import canon
 from trackbridge.testing.random_runs import runs
 
 

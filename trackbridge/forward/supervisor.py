@@ -17,6 +17,7 @@ from pathlib import Path
 
 from trackbridge import registry
 from trackbridge.adapters import Concurrency, Target
+from trackbridge.errors import BackendError
 from trackbridge.forward import worker
 from trackbridge.forward.state import FINAL, Health, State, TargetState
 from trackbridge.report import TargetReport
@@ -34,13 +35,12 @@ class _Process:
     _of: dict[tuple[object, ...], list[_Process]] = {}
 
     def __init__(self, target: Target, run: Path, arguments: Sequence[str], log: Path) -> None:
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        if target.credentials:
-            environment[worker.CREDENTIALS] = target.credentials
-        command = [sys.executable, "-I", "-m", worker.__name__, str(run), str(target), "--more", *arguments]
+        command = [*registry.command(target.name, worker.__name__), str(run), str(target), "--more", *arguments]
         self._states = [TargetState(run, target)]
         with log.open("ab") as output:
-            self._popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment, close_fds=True)
+            self._popen = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=target.child_environment(), close_fds=True
+            )
 
     @classmethod
     def given(cls, target: Target, run: Path, arguments: Sequence[str], log: Path) -> _Process:
@@ -114,7 +114,10 @@ class _Forwarder:
             self._backoff = BACKOFF[0] if now - self.started_at > 60 else min(self._backoff * 2, BACKOFF[1])
         self.not_before = now + self._backoff
         self.state.save_health(Health(target=str(self._target)))
-        self._launch()
+        try:
+            self._launch()
+        except BackendError as error:
+            self.state.save_health(Health(target=str(self._target), state=State.UNAVAILABLE, message=str(error), released=True))
         self.started_at = now  # last: before it runs, what an earlier forwarder said must not be taken for its end
 
     def _launch(self) -> None:

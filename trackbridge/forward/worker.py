@@ -28,9 +28,6 @@ BEAT_SECONDS = 10.0
 LINGER_SECONDS = 10.0
 """How long a process that has delivered all waits for another run, before it gives the client's memory back."""
 
-CREDENTIALS = "TRACKBRIDGE_TARGET_CREDENTIALS"
-"""Variable that hands the ``user:password`` of a target's URL to its forwarder, so that it is in no file and no argument."""
-
 
 class Service:
     """The delivery of one run to one target.
@@ -147,10 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training process, whose end this one notices
     os.nice(NICE)
-    target = Target.parse(options.target)
-    credentials = os.environ.pop(CREDENTIALS, "")
-    if credentials:
-        target = Target(target.name, target.location, target.project, target.options, credentials)
+    target = Target.of_parent(options.target)
 
     def is_orphan() -> bool:
         return bool(options.parent) and os.getppid() != int(options.parent)

@@ -2,7 +2,7 @@
 
 The jobs are done one after the other, or together, one step of each in turn.
 
-A job is a folder with ``run.msgpack`` (:mod:`~trackbridge.testing.stream`, described as at its beginning) and ``script.json``, a list of steps:
+A job is a folder with ``run.msgpack`` (:mod:`~trackbridge.stream`, described as at its beginning) and ``script.json``, a list of steps:
 
     open            reopen with the saved position, if there is one
     write N [SIZE]  hand the next N records that the backend does not hold to the Writer, in batches of SIZE (400)
@@ -31,11 +31,11 @@ from pathlib import Path
 
 import msgspec
 
+from trackbridge import stream
 from trackbridge.adapters import Place, Position, Target, Writer
 from trackbridge.deviations import Deviation, Ledger
 from trackbridge.errors import Rejected
 from trackbridge.records import Record, RunInfo
-from trackbridge.testing import stream
 from trackbridge.testing.subject import load
 
 

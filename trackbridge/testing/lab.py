@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from trackbridge import sidecar
+from trackbridge import registry, sidecar, stream
 from trackbridge.adapters import Capabilities, Concurrency, Position
 from trackbridge.deviations import Deviation, Ledger
 from trackbridge.forward.state import State, states
 from trackbridge.normal import Normal, normal
-from trackbridge.testing import canon, stream
+from trackbridge.testing import canon
 from trackbridge.testing.canon import Workload
 from trackbridge.testing.read import Found
 from trackbridge.testing.subject import Subject
@@ -172,6 +172,11 @@ class Lab:
             if own != path and own not in path.parents and path not in own.parents
         }
 
+    def _python(self, module: str) -> list[str]:
+        """How to run `module` where the client is."""
+        here = ":" in self.subject.name or not registry.missing(self.subject.adapter().requires)
+        return [sys.executable, "-m", module] if here else registry.command(self.subject.name, module)
+
     def _child(self, module: str, *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACKBRIDGE_")}
         environment |= {"HOME": str(self.root / "home"), "TMPDIR": str(self.root / "tmp")}
@@ -179,7 +184,7 @@ class Lab:
         log = self.root / "child.log"
         with log.open("wb") as output:
             child = subprocess.run(
-                [sys.executable, "-m", module, *arguments],
+                [*self._python(module), *arguments],
                 cwd=self.root / "sandbox" / "work",
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -46,17 +46,13 @@ GROUPS = {
 
 
 def columns() -> Iterator[tuple[str, Capabilities]]:
-    """Name and capabilities of each flavour of each adapter, by name; the reference adapter is left out.
-
-    Raises:
-        BackendError: a client is not installed; the message names the command that installs it.
-    """
+    """Name and capabilities of each flavour of each adapter with the version that was tested, by name; without the reference adapter."""
     for name in registry.names():
         if name != "memory":
-            adapter = registry.check(name)
+            adapter = registry.get(name)
             for location in getattr(adapter, "flavours", ("",)):
                 target = adapter.resolve(Target.parse(f"{name}:{location}"), Path("/"))
-                capabilities = adapter.capabilities(target, next(iter(registry.versions(adapter.requires).values()), ""))
+                capabilities = adapter.capabilities(target, next(iter(adapter.requires.tested.values()), ""))
                 yield f"{name} {capabilities.flavour}", capabilities
 
 

@@ -1,6 +1,6 @@
 """``python -m trackbridge.testing.read NAME TARGET OUT [RUN_ID ...]``: read runs in a fresh process, with the tracker's own reader.
 
-Writes to the file OUT a msgpack list of rows ``[run id, run or nil, sidecar or nil, digest, error]``: `run` as :mod:`~trackbridge.testing.stream`
+Writes to the file OUT a msgpack list of rows ``[run id, run or nil, sidecar or nil, digest, error]``: `run` as :mod:`~trackbridge.stream`
 makes it, `error` why it could not be read. Without run ids it reads every run that the target has.
 """
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
+from trackbridge import stream
 from trackbridge.adapters import Target
 from trackbridge.errors import RunNotFound
 from trackbridge.normal import Normal, normal
 from trackbridge.records import Record, RunInfo
-from trackbridge.testing import stream
 from trackbridge.testing.subject import load
 
 

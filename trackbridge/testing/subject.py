@@ -53,10 +53,10 @@ def load(name: str) -> Adapter:
     """The adapter of this name of the registry, or of ``module:attribute``.
 
     Raises:
-        BackendError: unknown, or its client is missing.
+        BackendError: unknown.
     """
     if ":" not in name:
-        return registry.check(name)
+        return registry.get(name)
     module, _, attribute = name.partition(":")
     found = getattr(importlib.import_module(module), attribute)
     adapter: Adapter = found() if isinstance(found, type) else found

@@ -61,13 +61,12 @@ def verify(run: Path, target: Target) -> Verification:
         RunNotFound: the tracker does not hold the run.
         BackendError: its client is not installed here.
     """
-    adapter = registry.check(target.name)
-    projection = adapter.capabilities(target).projection
+    projection = registry.get(target.name).capabilities(target).projection
     here = info(run)
     logged = list(routed(JournalReader(run)))
     original = normal(logged)
     original.status = here.status if here.status != Status.RUNNING else original.status
-    reader = adapter.reader(target)
+    reader = registry.reader(target)
     there = next((found for found in reader.runs() if found.id == here.id), None)
     if there is None:
         raise RunNotFound(f"run {here.id} is not in {target}: deliver it with  trackbridge sync {run} --to '{target}'")

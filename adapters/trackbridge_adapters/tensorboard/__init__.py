@@ -1,17 +1,21 @@
 """TensorBoard: event files in a folder, read by its own server. Needs no TensorFlow and no torch.
 
-A run is the folder ``LOCATION/PROJECT/NAME-ID``. Scalars go to the scalars dashboard, the configuration to hparams, images, sounds,
-histograms, texts and tables to theirs. Dashboards draw float32; the same tensors hold what was logged in fields that no dashboard reads:
+A run is the folder ``LOCATION/PROJECT/NAME-ID``. What it holds is what its dashboards show, and nothing is hidden beside it:
 
-- a point: ``double_val`` the float64; ``int64_val`` its type, the nanoseconds that the event's time lacks, the number of its record, and
-  an integer; ``string_val`` a text, or an integer beyond 64 bits. So numbers, bools, None, texts, times and absent steps come back exactly;
-- any other record: its msgpack form in ``variant_val``. Images and sounds lie verbatim where their dashboard wants them, other files in
-  ``trackbridge/files`` in the run's folder, which TensorBoard does not take for a run. The Reader hashes what it finds.
+- scalars: a tensor of the float32 that is drawn (``float_val``) and the float64 (``double_val``), both of which EventAccumulator returns;
+  the texts of a metric are in the text dashboard, under ``KEY·string``;
+- media under ``KEY·image.png``, ``KEY·figure.png``, ``KEY·audio.wav``, ``KEY·histogram``, ``KEY·table``, ``KEY·text``: images and sounds
+  byte for byte, a cell of a table as its text, or as JSON where that would lose the type;
+- description, configuration, summary and tags as JSON in the text dashboard, under ``trackbridge/run``, ``trackbridge/config`` ...: each
+  text shows what was set then. The hparams dashboard shows the configuration that was known at the first point, and how the run ended.
 
-What changes: a step beyond 64 bits is refused. What is only drawn differently: a None or a text is a gap in a chart, the hparams table
-shows the configuration that was known at the first point, and the data server shows only the last of repeated steps.
+What changes: numbers and bools become floats, None is dropped, a time is a double of seconds, an absent step becomes the number of the call, one
+beyond 64 bits is refused. What no dashboard shows (artifacts, files, videos but GIF, sounds but WAV) lies in ``trackbridge/files`` in the
+run's folder, and ``trackbridge/files`` in the text dashboard names it; it does not count as held. What is only drawn otherwise: a server samples
+long series and many texts of one tag, and shows only the last of repeated steps.
 
-One thread writes into one file, which is cut back to the last flush when a killed Writer is opened again (recovery ``truncate``).
+One thread writes into one file, which is cut back to the last flush when a killed Writer is opened again (recovery ``truncate``): a log
+message at each flush tells what is held.
 """
 
 from __future__ import annotations

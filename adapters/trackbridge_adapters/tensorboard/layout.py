@@ -1,145 +1,167 @@
-"""The form of a run on disk: event files (TFRecord frames of protobuf messages), tags, and what lies in a tensor beside the drawn value."""
+"""What of a run lies where: folders, tags and dashboards, texts that hold values, and what is declared to change."""
 
 from __future__ import annotations
 
-import functools
 import json
-import math
 import os
-import re
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
-from trackbridge import projection, records
-from trackbridge.names import Names
-from trackbridge.projection import Projection
-from trackbridge.records import RunInfo
+from trackbridge import projection
+from trackbridge.deviations import Reason
+from trackbridge.names import Names, from_text, to_text
+from trackbridge.normal import content
+from trackbridge.projection import MediaItem, Projection, to_float
+from trackbridge.records import Config, Define, Deviations, Media, Rewind, RunInfo, Summary, Tags
+from trackbridge_adapters.tensorboard.events import OURS, frames, protobuf
 
-TAGS = Names(allowed=r"[\s\S]", mark="·", reserved="(trackbridge|_hparams_)/")  # media of `key` have the tag `key·images`: no scalar's
+TAGS = Names(allowed=r"[\s\S]", mark="·", reserved="(trackbridge|_hparams_)/")  # no tag of a metric looks like `key·text`, one of another
 FOLDERS = Names(allowed=r"[\w .,=+@()-]", mark="%", max_length=100, measure=lambda name: len(name.encode()), plain_path=True)
-PROJECTION = Projection(projection.step_bounds(-(2**63), 2**63 - 1, "an event's step is a 64-bit integer, and dashboards order by it"))
+BESIDE = "trackbridge"  # our folder in the run's, which TensorBoard does not take for a run, and the first part of our own tags
 
-FLOAT, BOOL, INT, DIGITS, TEXT, NONE = range(6)  # how to read a point; with NO_STEP its event's step is only the number of its call
-NO_STEP = 8
-OURS = re.compile(r"events\.out\.tfevents\.\d{10,}\.trackbridge\.\d{6}")
-BESIDE = "trackbridge"  # our folder in the run's, and the first part of our own tags
+DASHBOARDS = {
+    **{
+        f"{kind}.{format}": ("images", kind, format)
+        for kind in ("image", "figure")
+        for format in ("png", "jpg", "jpeg", "gif", "webp", "bmp")
+    },
+    "video.gif": ("images", "video", "gif"),
+    "audio.wav": ("audio", "audio", "wav"),
+    "histogram": ("histograms", "histogram", "counts"),
+    "table": ("text", "table", "rows"),
+    "text": ("text", "text", "text"),
+}
+"""Media of `key` have the tag ``key·<this>``: the dashboard that shows them, their kind and their format."""
 
+SUFFIXES = {(kind, format): suffix for suffix, (_, kind, format) in DASHBOARDS.items()}
+STRING = "string"  # the suffix of the texts of a metric, which have no place among its numbers
 
-@functools.cache
-def protobuf() -> SimpleNamespace:
-    """TensorBoard's messages, imported when they are first needed."""
-    from google_crc32c import value as crc32c
-    from tensorboard.compat.proto import event_pb2, summary_pb2, types_pb2
-    from tensorboard.plugins.audio import plugin_data_pb2 as audio_pb2
-    from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
-
-    names: dict[str, Any] = {"crc32c": crc32c, "Value": summary_pb2.Summary.Value}
-    for module in (event_pb2, summary_pb2, types_pb2, api_pb2, plugin_data_pb2, audio_pb2):
-        names |= {name: item for name, item in vars(module).items() if name[:1].isupper()}
-    return SimpleNamespace(**names)
-
-
-def frame(data: bytes) -> bytes:
-    """One record of an event file: length, masked checksum, data, masked checksum (the TFRecord format)."""
-    head = struct.pack("<Q", len(data))
-    return b"".join((head, _checksum(head), data, _checksum(data)))
-
-
-def _checksum(data: bytes) -> bytes:
-    crc = protobuf().crc32c(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+TEXTS: dict[str, type[Config | Summary | Tags | Define | Rewind | Deviations]] = {
+    "config": Config,
+    "summary": Summary,
+    "tags": Tags,
+    "define": Define,
+    "rewind": Rewind,
+    "deviations": Deviations,
+}
+"""Records that are shown as JSON in the text dashboard, under the tag ``trackbridge/<this>``."""
 
 
-def frames(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(end, data) of the whole records of an event file."""
-    end = 0
-    with path.open("rb") as file:
-        while len(head := file.read(12)) == 12:
-            length = struct.unpack("<Q", head[:8])[0]
-            if _checksum(head[:8]) != head[8:] or len(rest := file.read(length + 4)) < length + 4 or _checksum(rest[:-4]) != rest[-4:]:
-                return
-            end += length + 16
-            yield end, rest[:-4]
+def in_range(step: int | None) -> bool:
+    return step is None or -(2**63) <= step < 2**63
 
 
-def mark(time: int, wall_time: float, no_step: bool) -> int:
-    """The nanoseconds that `wall_time` lacks of `time`, zigzag above bit 4, and room for the type of a value below."""
-    rest = time - projection.nanoseconds(wall_time)
-    return (rest << 1 if rest >= 0 else (-rest << 1) - 1) << 4 | (NO_STEP if no_step else 0)
+def bins(inline: Any) -> list[float]:
+    """Left edge, right edge and count of each bin; [] for what is no histogram, or has no bin."""
+    edges, counts = (inline.get(name) or () for name in ("edges", "counts")) if isinstance(inline, dict) else ((), ())
+    if len(edges) != len(counts) + 1:
+        return []
+    return [to_float(number) for row in zip(edges, edges[1:], counts, strict=False) for number in row]
 
 
-def time_of(mark: int, wall_time: float) -> int:
-    """The inverse of :func:`mark`."""
-    return projection.nanoseconds(wall_time) + (-((mark >> 5) + 1) if mark & 16 else mark >> 5)
+def histogram(numbers: Any) -> dict[str, list[float]]:
+    """The inverse of :func:`bins`."""
+    return {"edges": [*numbers[::3], numbers[-2]], "counts": list(numbers[2::3])}
 
 
-def fill(tensor: Any, value: Any, mark: int, ordinal: int) -> None:
-    """Put a value that is no float into the tensor of a point: near it for the chart, and exactly."""
-    number, exact = math.nan, tuple[int, ...]()
-    if isinstance(value, bool):
-        kind, number = BOOL, float(value)
-    elif isinstance(value, str):
-        kind = TEXT
-        tensor.string_val.append(value.encode())
-    elif value is None:
-        kind = NONE
-    else:
-        number = projection.to_float(value)
-        if -(2**63) <= value < 2**63:
-            kind, exact = INT, (value,)
-        else:
-            kind = DIGITS
-            tensor.string_val.append(str(value).encode())
-    tensor.float_val[0] = tensor.double_val[0] = number
-    tensor.int64_val[:] = (mark | kind, ordinal, *exact)
+def cells(inline: Any) -> list[list[str]]:
+    """The head and the rows of a table as texts; [] for what is none, or has no columns."""
+    rows = [inline.get("columns") or [], *inline.get("rows", [])] if isinstance(inline, dict) else [[]]
+    if not rows[0] or any(len(row) != len(rows[0]) for row in rows):
+        return []
+    return [[to_text(cell) for cell in row] for row in rows]
 
 
-def value_of(tensor: Any, kind: int) -> Any:
-    """The inverse of :func:`fill`."""
-    if kind == FLOAT:
-        return tensor.double_val[0]
-    if kind == BOOL:
-        return bool(tensor.double_val[0])
-    if kind == INT:
-        return tensor.int64_val[2]
-    if kind == NONE:
-        return None
-    text = tensor.string_val[0].decode()
-    return int(text) if kind == DIGITS else text
+def table(texts: list[str], width: int) -> dict[str, list[Any]]:
+    """The inverse of :func:`cells`, from all cells in order."""
+    values = [from_text(text) for text in texts]
+    head, *rows = (values[start : start + width] for start in range(0, len(values), width))
+    return {"columns": head, "rows": rows}
 
 
-def start(run: RunInfo) -> records.Start:
-    return records.Start(run.start, run.id, run.project, run.name, run.group, run.job_type, run.notes, provenance=run.provenance)
+def fenced(value: Any) -> bytes:
+    """`value` as JSON that the text dashboard shows as it is."""
+    return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```".encode()
 
 
-def info_of(kept: Iterable[tuple[str, dict[str, Any], Any]]) -> RunInfo | None:
-    """The run that the records of the tags ``trackbridge/...`` describe; None where there are none."""
-    info: RunInfo | None = None
-    given, tags = tuple[str, ...](), None
-    for name, note, event in kept:
-        if name == "run":
-            fields = {field: getattr(event, field) for field in ("name", "project", "group", "job_type", "notes", "provenance")}
-            info = RunInfo(id=event.run_id, start=event.time, status=note["status"], end=note.get("end"), **fields)
-            given = tuple(note["tags"])
-        elif name == "tags":
-            tags = tuple(event.values)
-    return info and msgspec.structs.replace(info, tags=given if tags is None else tags)
+def unfenced(text: bytes) -> Any:
+    """The inverse of :func:`fenced`."""
+    return json.loads(text.decode().removeprefix("```json").removesuffix("```"))
 
 
-def kept(folder: Path) -> Iterator[tuple[str, dict[str, Any], Any]]:
-    """The records of the tags ``trackbridge/...``, without the points: for a list of runs."""
+def shown(item: MediaItem) -> bool:
+    """Whether a dashboard has a place for `item`, whose content is a digest where it lies in a file."""
+    suffix = SUFFIXES.get((item.kind, item.format))
+    if suffix is None or not in_range(item.step):
+        return False
+    if suffix == "histogram":
+        return bool(bins(item.content))
+    if suffix == "table" and isinstance(item.content, dict):
+        return bool(cells(item.content))
+    return isinstance(item.content, str) and (item.content != "" or suffix == "text")
+
+
+def _floats(item: MediaItem) -> Any:
+    return content(Media(0, 0, None, "", item.kind, item.format, histogram(bins(item.content))))
+
+
+_STEP = "an event has a step, a 64-bit integer, by which dashboards order"
+TIME = projection.time_to_float_seconds("the time of an event is a double")
+NO_DASHBOARD = projection.drop(
+    "media",
+    Reason.UNSUPPORTED,
+    "videos other than GIF, sounds other than WAV, HTML figures, files, histograms and tables without a column, histograms over 1 MiB, files "
+    "over 64 MiB, and what has a step beyond 64 bits: a text names it, and the file lies in trackbridge/files in the run's folder",
+    "no dashboard shows it",
+    lambda item: not shown(item),
+)
+PROJECTION = Projection(
+    projection.drop("scalar", Reason.UNSUPPORTED, "None is not stored", "a scalar is a tensor of one number", projection.is_none),
+    *projection.numbers_become_floats("the tensor of a scalar holds a float32, which is drawn, and a float64"),
+    projection.step_bounds(-(2**63), 2**63 - 1, _STEP),
+    projection.step_from_call(_STEP),
+    TIME,
+    NO_DASHBOARD,
+    projection.changed(
+        "media",
+        Reason.RETYPED,
+        "edges and counts of a histogram become floats",
+        "the histograms dashboard takes a tensor of float64",
+        lambda item: item.kind == "histogram" and any(type(n) is not float for part in item.content.values() for n in part),
+        content=_floats,
+    ),
+    projection.step_from_call(_STEP, "media"),
+    projection.time_to_float_seconds(TIME.why, "media"),
+    projection.drop(
+        "artifact",
+        Reason.UNSUPPORTED,
+        "a text names the artifact, and its files lie in trackbridge/files in the run's folder",
+        "TensorBoard has no artifacts",
+    ),
+)
+
+
+def texts(folder: Path, *names: str) -> Iterator[tuple[str, Any]]:
+    """What the text dashboard shows under the tags ``trackbridge/<name>``, without reading the points."""
+    wanted = {f"trackbridge/{name}": name for name in names}
     for path in sorted(folder.iterdir()):
         for _, data in frames(path) if OURS.fullmatch(path.name) else ():
             if b"trackbridge/" in data:
                 for value in protobuf().Event.FromString(data).summary.value:
-                    if value.tag.startswith("trackbridge/"):
-                        extra = value.tensor.variant_val[0]
-                        yield value.tag.partition("/")[2], json.loads(extra.type_name), records.decode(extra.metadata)[0]
+                    if value.tag in wanted:
+                        yield wanted[value.tag], unfenced(value.tensor.string_val[0])
+
+
+def info(folder: Path) -> RunInfo | None:
+    """The run that the texts in `folder` describe; None where there are none."""
+    found = dict(texts(folder, "run", "tags"))
+    if "run" not in found:
+        return None
+    run = msgspec.convert(found["run"], RunInfo)
+    return msgspec.structs.replace(run, tags=tuple(found.get("tags", run.tags)))
 
 
 def folders(location: Path) -> Iterator[Path]:
@@ -150,11 +172,11 @@ def folders(location: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-def find(location: Path, run_id: str) -> Path | None:
-    """The folder of a run that we wrote."""
+def find(location: Path, run_id: str) -> tuple[Path, RunInfo] | None:
+    """The folder of a run that we wrote, and its description."""
     for pattern in ("*", "*/*"):
         for folder in sorted(location.glob(f"{pattern}-{FOLDERS.encode(run_id)}")):
-            info = info_of(kept(folder))
-            if info is not None and info.id == run_id:
-                return folder
+            found = info(folder)
+            if found is not None and found.id == run_id:
+                return folder, found
     return None

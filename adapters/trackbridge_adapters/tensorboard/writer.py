@@ -1,15 +1,14 @@
-"""Writes a run: one thread, one file, nothing buffered beyond `flush`."""
+"""Writes a run: one thread, nothing buffered beyond `flush`."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import json
 import math
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,114 +16,128 @@ import msgspec
 
 from trackbridge import projection, records
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
-from trackbridge.deviations import Deviation
+from trackbridge.deviations import Deviation, Ledger, Reason
 from trackbridge.errors import Rejected, SettingsError, Unavailable
 from trackbridge.files import add_file
-from trackbridge.normal import flatten
-from trackbridge.projection import Point
-from trackbridge.records import FileRef, Media, Metrics, Record, RunInfo, Status
+from trackbridge.normal import content, flatten
+from trackbridge.projection import FileItem, MediaItem, Point, Rule, deviation
+from trackbridge.records import Artifact, FileRef, Media, Metrics, Record, RunInfo, Status
 from trackbridge_adapters.tensorboard import layout
+from trackbridge_adapters.tensorboard.events import EventFiles, outage, protobuf
 
-KEPT = records.Config | records.Summary | records.Tags | records.Define | records.Artifact | records.Rewind | records.Deviations
 NATIVE_LIMIT = 64 << 20  # larger media stay files: a protobuf message ends at 2 GiB, and a dashboard loads it whole
-CHUNK = 1 << 16  # bytes that are handed to the system at once
-POSITION = "trackbridge position "
+FLOAT = frozenset({float})
+SCALAR = frozenset({float, int, bool, str, type(None)})
+SHARED = {Reason.TIMESTAMP: "time", Reason.STEP_CHANGED: "step"}  # deviations that concern all keys of a call alike
 
 
 class Writer:
-    """Appends framed events to one file. Nothing is buffered beyond `flush`, nothing is written by another thread."""
+    """Turns Records into events. Names the dashboard of a tag with its first event."""
 
     def __init__(self, location: Path, project: str) -> None:
         self.location, self.project = location, project
-        self._file: io.FileIO | None = None
+        self._files: EventFiles | None = None
 
     def open(self, run: RunInfo, position: Position | None) -> Position:
-        if self._file is not None:
-            self._file.close()
-        self._run, self._proto = run, layout.protobuf()
-        self._buffer = bytearray()
+        if self._files is not None:
+            self._files.close()
+        self._run, self._proto, self._ledger = run, protobuf(), Ledger()
         self._slots: dict[str, tuple[Any, Any]] = {}  # by key: the protobuf value of a series, made once, and its tensor
         self._described: set[str] = set()  # tags whose dashboard was named
         project = self.project or run.project
         name = f"{layout.FOLDERS.encode(run.name or run.id)}-{layout.FOLDERS.encode(run.id)}"
         folder = self.location / (layout.FOLDERS.encode(project) if project else "") / name
-        with _outage(folder):
-            self._folder = folder if folder.is_dir() else layout.find(self.location, run.id) or folder
+        with outage(folder):
+            found = None if folder.is_dir() else layout.find(self.location, run.id)
+            self._folder = found[0] if found else folder
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._begin(position)
-        self._store("run", layout.start(run), _describe(run), run.start, tags=list(run.tags), status=str(Status.RUNNING))
+            self._files = EventFiles(self._folder, run.start, position)
+        self._hparams: dict[str, Any] | None = None if self._files.held else {}  # the configuration until its dashboard has it
+        self._show_run(run, run.start)
         held = self.flush()
         return held if position is not None else Position({}, held.token)  # without a cursor all comes again; what is held is skipped
 
-    def _begin(self, position: Position | None) -> None:
-        """Cut back to `position`. Continue the newest file, or begin one after a cut: a server that read beyond it waits there for more."""
-        self._position, cut = _recover(self._folder, position)
-        self._files: dict[str, int] = dict(self._position.token["files"])
-        self._name, self._length = max(self._files.items(), default=("", 0))
-        if not self._name:
-            self._name = f"events.out.tfevents.{max(0, self._run.start) // 10**9:010d}.trackbridge.000000"
-        elif cut:
-            self._name, self._length = f"{self._name[:-6]}{int(self._name[-6:]) + 1:06d}", 0
-        self._file = io.FileIO(self._folder / self._name, "ab")
-        self._restart()
-        self._hparams: dict[str, Any] | None = None if self._next else {}  # the configuration until its dashboard has it
-        if not self._length:
-            self._event(self._proto.Event(wall_time=projection.seconds(self._run.start), file_version="brain.Event:2"))
-
-    def _restart(self) -> None:
-        self._next: dict[str, int] = dict(self._position.token["held"])
-        self._ordinal = sum(self._next.values())  # grows with each record, through restarts
-        self._owed: list[Deviation] = []
+    @property
+    def _log(self) -> EventFiles:
+        assert self._files is not None, "the Writer was not opened"
+        return self._files
 
     def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
+        log = self._log
         for index, record in enumerate(batch):
-            following = self._next.get(record.shard, 0)
-            if record.shard and record.sequence < following:
+            if record.shard and record.sequence < log.held.get(record.shard, 0):
                 continue
-            event = record.event
-            if isinstance(event, Metrics):
-                try:
-                    self._metrics(event)
-                except (TypeError, ValueError) as error:
-                    self._slots, self._described = {}, set()  # the next event of each tag describes it again
-                    raise Rejected(f"a point must be a number, a bool, a text or None: {error}", index) from error
-            elif isinstance(event, Media | KEPT):
-                with _outage(self._folder):
-                    self._media(event, index) if isinstance(event, Media) else self._other(event, index)
+            try:
+                self._take(record.event)
+            except SettingsError as error:
+                raise Unavailable(str(error)) from error
+            except (TypeError, ValueError, FileNotFoundError) as error:
+                raise Rejected(str(error), index) from error
+            except OSError as error:
+                raise Unavailable(f"{self._folder}: {error.strerror or error}") from error
             if record.shard:  # what the forwarder adds at the end has no identity
-                self._next[record.shard] = record.sequence + 1
-                self._ordinal += record.sequence + 1 - following
-        deviations, self._owed = self._owed, []
+                log.held[record.shard] = record.sequence + 1
+        deviations, self._ledger = self._ledger.rows(), Ledger()
         return deviations
 
+    def _take(self, event: records.AnyEvent) -> None:
+        if isinstance(event, Metrics):
+            self._metrics(event)
+        elif isinstance(event, Media):
+            self._media(event)
+        elif isinstance(event, Artifact):
+            about = {"artifact": event.name, "type": event.type, "uri": event.uri, "metadata": event.metadata}
+            self._beside(about, event.files, event.time)
+            for ref in event.files:
+                _, rules = layout.PROJECTION.apply("artifact", FileItem(event.name, event.type, ref.path, ref.digest))
+                self._tell(rules, f"artifact/{event.name}", ref.path)
+        elif isinstance(event, tuple(layout.TEXTS.values())):
+            name, _, *fields = msgspec.to_builtins(event, builtin_types=(bytes,))
+            self._show(name, fields[0] if len(fields) == 1 else fields, event.time)
+            if isinstance(event, records.Config) and self._hparams is not None:
+                self._hparams.update(event.values)
+
+    def _tell(self, rules: Iterable[Rule[Any]], subject: str, original: Any) -> None:
+        for rule in rules:
+            self._ledger.add(deviation(rule, SHARED.get(rule.reason, subject), original))
+
     def _metrics(self, event: Metrics) -> None:
-        if event.step is not None and not -(2**63) <= event.step < 2**63:
-            points = [Point(key, value, event.step, event.time, event.call) for key, value in event.values.items()]
-            changes = [(point, rule) for point in points for rule in layout.PROJECTION.apply("scalar", point)[1]]
-            self._owed += [projection.deviation(rule, point.key, point.step) for point, rule in changes]
+        wall_time, step, given = projection.seconds(event.time), event.step, event.values
+        if step is not None and layout.in_range(step) and FLOAT.issuperset(map(type, given.values())):
+            if projection.nanoseconds(wall_time) != event.time:
+                self._ledger.add(Deviation(Reason.TIMESTAMP, "time", len(given), layout.TIME.what))
+        else:
+            given = self._changed(event)
+            step = event.call if step is None else step
+        if not given:
             return
         if self._hparams:
             self._session_start()
-        wall_time = projection.seconds(event.time)
-        mark = layout.mark(event.time, wall_time, event.step is None)
-        message = self._proto.Event(wall_time=wall_time, step=event.call if event.step is None else event.step)
-        values, ordinal = message.summary.value, self._ordinal
-        for key, value in event.values.items():
-            known = self._slots.get(key)
+        message = self._proto.Event(wall_time=wall_time, step=step)
+        values, slots = message.summary.value, self._slots
+        for key, value in given.items():
+            if type(value) is str:
+                values.append(self._value(f"{layout.TAGS.encode(key)}·{layout.STRING}", "text", [value.encode()]))
+                continue
+            known = slots.get(key)
             slot, tensor = known or self._slot(key)
-            if type(value) is float:
-                tensor.float_val[0] = tensor.double_val[0] = value
-                tensor.int64_val[:] = (mark, ordinal)
-                values.append(slot)
-            else:
-                layout.fill(tensor, value, mark, ordinal)
-                values.append(slot)
-                del tensor.string_val[:]
-            if known is None:  # its first event says which dashboard shows a tag: a series of texts is no chart
-                values[-1].metadata.CopyFrom(_metadata("trackbridge" if type(value) is str or value is None else "scalars"))
-            if type(value) is str:  # the point is in the series; this copy is for the text dashboard
-                values.append(self._value(f"{layout.TAGS.encode(key)}·text", "text", [value.encode()]))
-        self._event(message)
+            tensor.float_val[0] = tensor.double_val[0] = value
+            values.append(slot)
+            if known is None:
+                values[-1].metadata.CopyFrom(_metadata("scalars"))
+        self._log.append(message)
+
+    def _changed(self, event: Metrics) -> dict[str, float | str]:
+        """What the declared rules leave of the values of `event`."""
+        if not SCALAR.issuperset(map(type, event.values.values())):
+            raise TypeError("a value of a metric is a number, a bool, a text or None")
+        left: dict[str, Any] = {}
+        for key, value in event.values.items():
+            point, rules = layout.PROJECTION.apply("scalar", Point(key, value, event.step, event.time, event.call))
+            self._tell(rules, key, value)
+            if point is not None:
+                left[key] = point.value
+        return left
 
     def _slot(self, key: str) -> tuple[Any, Any]:
         slot = self._proto.Value(tag=layout.TAGS.encode(key))
@@ -136,57 +149,35 @@ class Writer:
         self._slots[key] = slot, tensor
         return slot, tensor
 
-    def _media(self, event: Media, index: int) -> None:
-        plugin, cells, shape, native = "text", list[Any]([_note(event)]), list[int](), False
-        if event.file is not None and event.file.digest:
-            path = self._content(event.file, index)
-            native = event.file.size <= NATIVE_LIMIT
-            if native and (size := _size(path, event)):
-                plugin, cells = "images", [b"%d" % size[0], b"%d" % size[1], path.read_bytes()]
-            elif native and (event.kind, event.format) == ("audio", "wav"):
-                plugin, cells, shape = "audio", [path.read_bytes(), event.key.encode()], [1, 2]
-            else:
-                native = False
-                self._beside(event.file, index)
-        elif event.kind == "histogram" and (bins := _bins(event.inline)):
-            plugin, cells, shape = "histograms", bins, [len(bins) // 3, 3]
-        elif event.kind == "table" and (rows := _rows(event.inline)):
-            cells, shape = [str(cell).encode() for row in rows for cell in row], [len(rows), len(rows[0])]
-        elif event.kind == "text" and event.file is None:
-            cells = [str(event.inline).encode()]
-        step = event.call if event.step is None else max(-(2**63), min(event.step, 2**63 - 1))
-        value = self._value(f"{layout.TAGS.encode(event.key)}·{plugin}", plugin, cells, shape)
-        self._keep(value, event, native=native)
-        self._event(self._message(event.time, step, value))
+    def _media(self, event: Media) -> None:
+        item = MediaItem(event.key, event.step, event.time, event.kind, event.format, content(event), event.call)
+        held, rules = layout.PROJECTION.apply("media", item)
+        if held is not None and event.file is not None and event.file.size > NATIVE_LIMIT:
+            held, rules = None, [layout.NO_DASHBOARD]
+        if held is None:
+            about = {"media": event.key, "kind": event.kind, "format": event.format, "step": event.step, "value": event.inline}
+            self._beside(about, [event.file] if event.file else [], event.time)
+        else:
+            suffix = layout.SUFFIXES[event.kind, event.format]
+            parts, shape = _parts(suffix, self._content(event.file).read_bytes() if event.file else event.inline)
+            value = self._value(f"{layout.TAGS.encode(event.key)}·{suffix}", layout.DASHBOARDS[suffix][0], parts, shape)
+            self._event(event.time, held.step, value)
+        self._tell(rules, event.key, f"{event.kind} {event.format}")
 
-    def _other(self, event: Any, index: int) -> None:
-        if isinstance(event, records.Artifact):
-            for ref in event.files:
-                if ref.digest:
-                    self._beside(ref, index)
-        elif isinstance(event, records.Config) and self._hparams is not None:
-            self._hparams.update(event.values)
-        elif isinstance(event, records.Rewind):  # what TensorBoard itself does on a restart: hide later points of the earlier attempt
-            start = self._proto.SessionLog(status=self._proto.SessionLog.START)
-            step = max(-(2**63), min(event.step, 2**63 - 1))
-            self._event(self._proto.Event(wall_time=projection.seconds(event.time), step=step, session_log=start))
-        shown = event.values if hasattr(event, "values") else msgspec.to_builtins(event)[2:]
-        self._store(type(event).__name__.lower(), event, shown, event.time)
-
-    def _content(self, ref: FileRef, index: int) -> Path:
-        path = self._run.content(ref) if self._run.directory is not None else None
-        if path is None or not path.is_file():
-            raise Rejected(f"the content of {ref.path!r} ({ref.digest[:12]}) is not in the run's folder", index)
+    def _content(self, ref: FileRef) -> Path:
+        path = self._run.content(ref)
+        if not path.is_file():
+            raise FileNotFoundError(f"the content of {ref.path!r} ({ref.digest[:12]}) is not in the run's folder")
         return path
 
-    def _beside(self, ref: FileRef, index: int) -> None:
-        store = self._folder / layout.BESIDE / "files"
-        if not (store / ref.digest).is_file():
-            path = self._content(ref, index)
-            try:
-                add_file(store, path, ref.path)
-            except SettingsError as error:
-                raise Unavailable(str(error)) from error
+    def _beside(self, about: dict[str, Any], refs: Sequence[FileRef], time: int) -> None:
+        """What no dashboard shows: its files into our folder, and a text that names them."""
+        folder = f"{layout.BESIDE}/files"
+        for ref in refs:
+            if ref.digest and not (self._folder / folder / ref.digest).is_file():
+                add_file(self._folder / folder, self._content(ref), ref.path)
+        named = [{"name": ref.path, "bytes": ref.size, "where": f"{folder}/{ref.digest}" if ref.digest else "not copied"} for ref in refs]
+        self._show("files", about | {"files": named}, time)
 
     def _session_start(self) -> None:
         info = self._proto.SessionStartInfo(group_name=self._run.id, start_time_secs=projection.seconds(self._run.start))
@@ -202,73 +193,43 @@ class Writer:
         self._session("session_start_info", info, self._run.start)
 
     def _session(self, part: str, info: Any, time: int) -> None:
-        content = self._proto.HParamsPluginData(version=0, **{part: info}).SerializeToString()
-        value = self._proto.Value(tag=f"_hparams_/{part}", metadata=_metadata("hparams", content))
-        self._event(self._message(time, 0, value))
+        data = self._proto.HParamsPluginData(version=0, **{part: info}).SerializeToString()
+        self._event(time, 0, self._proto.Value(tag=f"_hparams_/{part}", metadata=_metadata("hparams", data)))
 
-    def _store(self, name: str, event: records.Event, shown: Any, time: int, **note: Any) -> None:
-        """A record that is no value of a series: a text for people, and its exact form."""
-        text = json.dumps(shown, indent=2, ensure_ascii=False, default=repr)[:20_000]
-        value = self._value(f"trackbridge/{name}", "text", [f"```json\n{text}\n```".encode()])
-        self._keep(value, event, **note)
-        self._event(self._message(time, self._ordinal, value))
+    def _show_run(self, run: RunInfo, time: int) -> None:
+        fields = (field for field in run.__struct_fields__ if field != "directory")
+        self._show("run", {field: value for field in fields if (value := getattr(run, field))}, time)
 
-    def _keep(self, value: Any, event: records.Event, **note: Any) -> None:
-        value.tensor.variant_val.add(type_name=json.dumps({"ordinal": self._ordinal, **note}), metadata=records.encode([event]))
+    def _show(self, name: str, value: Any, time: int) -> None:
+        """`value` as a text for people, which the Reader reads too."""
+        tag = f"{layout.BESIDE}/{name}"
+        self._event(time, sum(self._log.held.values()), self._value(tag, "text", [layout.fenced(value)]))
 
-    def _message(self, time: int, step: int, value: Any) -> Any:
-        return self._proto.Event(wall_time=projection.seconds(time), step=step, summary=self._proto.Summary(value=[value]))
+    def _event(self, time: int, step: int | None, value: Any) -> None:
+        self._log.append(self._proto.Event(wall_time=projection.seconds(time), step=step, summary=self._proto.Summary(value=[value])))
 
-    def _value(self, tag: str, plugin: str, cells: list[Any], shape: Sequence[int] = ()) -> Any:
+    def _value(self, tag: str, plugin: str, parts: list[Any], shape: Sequence[int] = ()) -> Any:
         value = self._proto.Value(tag=tag)
         if tag not in self._described:
             self._described.add(tag)
             value.metadata.CopyFrom(_metadata(plugin))
         tensor = value.tensor
         tensor.tensor_shape.SetInParent()
-        for size in shape or ([len(cells)] if len(cells) > 1 else ()):
+        for size in shape:
             tensor.tensor_shape.dim.add(size=size)
         tensor.dtype = self._proto.DT_DOUBLE if plugin == "histograms" else self._proto.DT_STRING
-        (tensor.double_val if plugin == "histograms" else tensor.string_val).extend(cells)
+        (tensor.double_val if plugin == "histograms" else tensor.string_val).extend(parts)
         return value
-
-    def _event(self, event: Any) -> None:
-        self._buffer += layout.frame(event.SerializeToString())
-        if len(self._buffer) >= CHUNK:
-            self._put()
-
-    def _put(self) -> None:
-        """Hand the buffered frames to the system; after an error the file ends where the last flush left it."""
-        assert self._file is not None
-        data, self._buffer = memoryview(self._buffer), bytearray()
-        try:
-            with _outage(self._folder):
-                while data:
-                    written = self._file.write(data) or 0
-                    self._length += written
-                    data = data[written:]
-        except Unavailable:
-            self._length = self._files.get(self._name, 0)
-            self._restart()
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._length)
-            raise
 
     def flush(self) -> Position:
         if self._hparams:
             self._session_start()
-        if self._buffer or self._next != self._position.token["held"]:
-            note = POSITION + json.dumps(self._next)
-            self._event(self._proto.Event(wall_time=projection.seconds(self._run.start), log_message=self._proto.LogMessage(message=note)))
-            self._put()
-            self._files[self._name] = self._length
-            self._position = Position(dict(self._next), {"files": dict(self._files), "held": dict(self._next)})
-        return self._position
+        return self._log.flush()
 
     def attach(self, sidecar: bytes, digest: str) -> None:
         self.flush()
         path = self._folder / SIDECAR_FILE
-        with _outage(path):
+        with outage(path):
             path.parent.mkdir(exist_ok=True)
             partial = path.with_suffix(".part")
             with partial.open("wb") as file:
@@ -276,103 +237,54 @@ class Writer:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, path)
-        self._store("sidecar", records.Heartbeat(self._run.start), {"sha256": digest}, self._run.start, digest=digest)
+        self._show("sidecar", {"sha256": digest}, self._run.start)
         self.flush()
 
     def close(self, status: str, end: int) -> None:
         self.flush()
         outcome = self._proto.STATUS_SUCCESS if status == Status.FINISHED else self._proto.STATUS_FAILURE
         self._session("session_end_info", self._proto.SessionEndInfo(status=outcome, end_time_secs=projection.seconds(end)), end)
-        self._store("run", layout.start(self._run), _describe(self._run), end, tags=list(self._run.tags), status=str(status), end=end)
+        self._show_run(msgspec.structs.replace(self._run, status=str(status), end=end), end)
         self.flush()
-        assert self._file is not None
-        with _outage(self._folder):
-            os.fsync(self._file.fileno())
-            self._file.close()
+        self._log.close()
 
     def place(self) -> Place:
         return Place(self._run.id, str(self._folder), hint=f"tensorboard --logdir {shlex.quote(str(self.location))}")
 
 
-def _describe(run: RunInfo) -> dict[str, Any]:
-    fields = ("id", "name", "project", "group", "job_type", "notes", "tags", "provenance")
-    return {field: value for field in fields if (value := getattr(run, field))}
+def _parts(suffix: str, held: Any) -> tuple[list[Any], list[int]]:
+    """The values and the shape of a tensor of media; `held`: what lies inline, or the bytes of the file."""
+    plugin, kind, _ = layout.DASHBOARDS[suffix]
+    if plugin == "images":
+        return [*_size(held), held], [3]
+    if plugin == "audio":
+        return [held, b""], [1, 2]  # a sound and its label
+    if plugin == "histograms":
+        numbers = layout.bins(held)
+        return numbers, [len(numbers) // 3, 3]
+    inline = msgspec.msgpack.decode(held) if isinstance(held, bytes) else held
+    if kind == "text":
+        return [str.encode(inline)], []
+    if not (rows := layout.cells(inline)):
+        raise ValueError("the file holds no table")
+    return [cell.encode() for row in rows for cell in row], [len(rows), len(rows[0])]
 
 
-def _bins(inline: Any) -> list[float]:
-    """Left edge, right edge and count of each bin; [] for what is no histogram."""
-    edges, counts = (inline.get(name) or () for name in ("edges", "counts")) if isinstance(inline, dict) else ((), ())
-    if len(edges) != len(counts) + 1:
-        return []
-    return [projection.to_float(number) for row in zip(edges, edges[1:], counts, strict=False) for number in row]
-
-
-def _rows(inline: Any) -> list[list[Any]]:
-    """The head and the rows of a table; [] for what is none."""
-    rows = [inline.get("columns") or [], *inline.get("rows", [])] if isinstance(inline, dict) else [[]]
-    return rows if rows[0] and all(len(row) == len(rows[0]) for row in rows) else []
-
-
-def _note(event: Media) -> bytes:
-    if event.file is None:
-        return json.dumps(event.inline, default=repr)[:20_000].encode()
-    where = f"{layout.BESIDE}/files/{event.file.digest}" if event.file.digest else "where it was logged"
-    return f"{event.kind} {event.file.path} ({event.file.size} bytes): {where}".encode()
-
-
-def _size(path: Path, event: Media) -> tuple[int, int] | None:
-    """Width and height of an image that a browser shows, else None."""
-    if event.kind not in ("image", "figure") or event.format not in ("png", "jpg", "jpeg", "gif", "webp", "bmp"):
-        return None
+def _size(picture: bytes) -> tuple[bytes, bytes]:
+    """Width and height; 0 for what is no picture, which the dashboard shows as such."""
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            return int(image.width), int(image.height)
+        with Image.open(io.BytesIO(picture)) as image:
+            return b"%d" % image.width, b"%d" % image.height
     except (OSError, ValueError, Image.DecompressionBombError):
-        return None
+        return b"0", b"0"
 
 
 @functools.cache
-def _metadata(plugin: str, content: bytes = b"") -> Any:
+def _metadata(plugin: str, data: bytes = b"") -> Any:
     """What tells TensorBoard which dashboard shows a tag."""
-    proto = layout.protobuf()
+    proto = protobuf()
     if plugin == "audio":
-        content = proto.AudioPluginData(version=0, encoding=proto.AudioPluginData.WAV).SerializeToString()
-    return proto.SummaryMetadata(plugin_data=proto.SummaryMetadata.PluginData(plugin_name=plugin, content=content))
-
-
-def _recover(folder: Path, position: Position | None) -> tuple[Position, bool]:
-    """Cut our files back to `position`, or to the last position that they tell themselves; say whether anything was cut."""
-    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if layout.OURS.fullmatch(path.name)}
-    token = position.token if position else {}
-    lengths, held = token.get("files", {}), token.get("held", {})
-    if not lengths or any(sizes.get(name, 0) < length for name, length in lengths.items()):
-        held, lengths = _told(folder, sizes)
-    kept = {name: lengths.get(name, 0) for name in sizes}
-    for name, length in kept.items():
-        if sizes[name] > length:
-            os.truncate(folder / name, length)
-    return Position(held, {"files": kept, "held": held}), kept != sizes
-
-
-def _told(folder: Path, sizes: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
-    """The sequences that the files themselves tell last, and their lengths there."""
-    held, lengths, whole = dict[str, int](), dict[str, int](), dict[str, int]()
-    for name, size in sizes.items():
-        for end, data in layout.frames(folder / name):
-            if POSITION.encode() in data:
-                message = layout.protobuf().Event.FromString(data).log_message.message
-                if message.startswith(POSITION):
-                    held, lengths = json.loads(message.removeprefix(POSITION)), whole | {name: end}
-        whole[name] = size
-    return held, lengths
-
-
-@contextlib.contextmanager
-def _outage(path: Path) -> Iterator[None]:
-    """A file system that is full, read-only or gone is an outage."""
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror or error}") from error
+        data = proto.AudioPluginData(version=0, encoding=proto.AudioPluginData.WAV).SerializeToString()
+    return proto.SummaryMetadata(plugin_data=proto.SummaryMetadata.PluginData(plugin_name=plugin, content=data))

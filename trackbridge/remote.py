@@ -1,0 +1,109 @@
+"""Reading where the tracker's client is: ``python -m trackbridge.remote TARGET runs``, ``... read RUN_ID``, ``... sidecar RUN_ID``.
+
+:class:`RemoteReader` is a Reader whose work is done by a child in the tracker's own environment. The child writes frames to its standard output,
+each a length of 8 bytes and as many bytes; whatever else the client prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import IO
+
+import msgspec
+
+from trackbridge import registry, stream
+from trackbridge.adapters import Target
+from trackbridge.errors import BackendError, RunNotFound, TrackBridgeError
+from trackbridge.records import Record, RunInfo
+
+LENGTH = struct.Struct("<Q")
+RECORDS = 5000
+"""Records of a frame: what both sides have in memory at once."""
+
+FAILED, NOT_FOUND = 1, 3
+
+
+class RemoteReader:
+    """Reads `target` by a child process; `command` begins a command that runs this module where the client is."""
+
+    def __init__(self, target: Target, command: Sequence[str]) -> None:
+        self._target, self._command = target, list(command)
+
+    def runs(self) -> Iterator[RunInfo]:
+        for frame in self._ask("runs"):
+            yield stream.load(frame)[0]
+
+    def read(self, run_id: str) -> Iterator[Record]:
+        for frame in self._ask("read", run_id):
+            yield from stream.load(frame)[1]
+
+    def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
+        for frame in self._ask("sidecar", run_id):
+            return msgspec.msgpack.decode(frame, type=tuple[bytes, str])
+        return None
+
+    def _ask(self, *request: str) -> Iterator[bytes]:
+        command = [*self._command, str(self._target), *request]
+        with tempfile.TemporaryFile() as said:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=self._target.child_environment()
+            )
+            assert child.stdout is not None
+            try:
+                with child.stdout as frames:
+                    yield from _frames(frames)
+                code = child.wait()
+            finally:
+                child.kill()
+                child.wait()
+            if code:
+                said.seek(0)
+                text = said.read().decode("utf-8", "replace").strip()
+                raise (
+                    RunNotFound(text.splitlines()[-1])
+                    if code == NOT_FOUND
+                    else BackendError(f"{self._target} cannot be read: {text[-2000:]}")
+                )
+
+
+def _frames(file: IO[bytes]) -> Iterator[bytes]:
+    while len(head := file.read(LENGTH.size)) == LENGTH.size:
+        (length,) = LENGTH.unpack(head)
+        yield file.read(length)
+
+
+def main(arguments: Sequence[str]) -> int:
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the client prints is no frame
+
+    def send(data: bytes) -> None:
+        output.write(LENGTH.pack(len(data)) + data)
+        output.flush()
+
+    text, request, *run_id = arguments
+    target = Target.of_parent(text)
+    try:
+        reader = registry.check(target.name).reader(target)
+        if request == "runs":
+            for info in reader.runs():
+                send(stream.dump(info, []))
+        elif request == "read":
+            records, nobody = reader.read(*run_id), RunInfo(id="")
+            while part := list(islice(records, RECORDS)):
+                send(stream.dump(nobody, part))
+        elif (found := reader.sidecar(*run_id)) is not None:
+            send(msgspec.msgpack.encode(found))
+    except TrackBridgeError as error:
+        print(error, file=sys.stderr)
+        return NOT_FOUND if isinstance(error, RunNotFound) else FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
