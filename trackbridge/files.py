@@ -57,6 +57,17 @@ def add_file(store: Path, source: Path, name: str) -> FileRef:
     return FileRef(name, digest, size)
 
 
+def replace(path: Path, data: bytes) -> None:
+    """Put `data` at `path`, its folder made, so that whatever happens the file is whole: the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
 def tree(root: Path, folder: str = "") -> Iterator[tuple[Path, str]]:
     """(file, relative name) of a file, or of all regular files below a folder in a fixed order. Links are not followed."""
     if not root.is_dir():

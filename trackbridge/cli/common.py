@@ -14,7 +14,7 @@ from trackbridge import settings
 from trackbridge.errors import TrackBridgeError
 
 console = Console()
-messages = Console(stderr=True)
+messages = Console(stderr=True, soft_wrap=True)  # a command in a message must stay one line
 
 PENDING = 1
 """Exit code: something is not delivered yet."""

@@ -6,7 +6,6 @@ import functools
 import io
 import json
 import math
-import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,11 +13,10 @@ from typing import Any
 
 import msgspec
 
-from trackbridge import projection, records
+from trackbridge import files, projection, records
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation, Ledger, Reason
 from trackbridge.errors import Rejected, SettingsError, Unavailable
-from trackbridge.files import add_file
 from trackbridge.normal import content, flatten
 from trackbridge.projection import FileItem, MediaItem, Point, Rule, deviation
 from trackbridge.records import Artifact, FileRef, Media, Metrics, Record, RunInfo, Status
@@ -175,7 +173,7 @@ class Writer:
         folder = f"{layout.BESIDE}/files"
         for ref in refs:
             if ref.digest and not (self._folder / folder / ref.digest).is_file():
-                add_file(self._folder / folder, self._content(ref), ref.path)
+                files.add_file(self._folder / folder, self._content(ref), ref.path)
         named = [{"name": ref.path, "bytes": ref.size, "where": f"{folder}/{ref.digest}" if ref.digest else "not copied"} for ref in refs]
         self._show("files", about | {"files": named}, time)
 
@@ -230,13 +228,7 @@ class Writer:
         self.flush()
         path = self._folder / SIDECAR_FILE
         with outage(path):
-            path.parent.mkdir(exist_ok=True)
-            partial = path.with_suffix(".part")
-            with partial.open("wb") as file:
-                file.write(sidecar)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
+            files.replace(path, sidecar)
         self._show("sidecar", {"sha256": digest}, self._run.start)
         self.flush()
 
