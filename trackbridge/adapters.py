@@ -76,6 +76,7 @@ class Requirements:
         tested: exact versions that the conformance suite ran with; another one warns, once.
         python: lowest and lowest excluded minor version of Python 3: ``(11, 15)``.
         pins: further requirements of its own environment, ``"setuptools<81"``.
+        credentials: the variables (``MLFLOW_TRACKING_TOKEN``) and files (``~/.netrc``) in which the client looks for some.
     """
 
     extra: str
@@ -83,6 +84,7 @@ class Requirements:
     tested: dict[str, str] = field(default_factory=dict)
     python: tuple[int, int] = (11, 15)
     pins: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
 
 
 class Position(msgspec.Struct, frozen=True):

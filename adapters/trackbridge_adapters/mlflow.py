@@ -426,7 +426,10 @@ class MlflowReader:
 class MlflowAdapter:
     name: ClassVar[str] = "mlflow"
     requires: ClassVar[Requirements] = Requirements(
-        extra="mlflow", distributions=("mlflow>=3.10", "tenacity>=9"), tested={"mlflow": "3.17.2"}, python=(10, 15)
+        extra="mlflow",
+        distributions=("mlflow>=3.10", "tenacity>=9"),
+        tested={"mlflow": "3.17.2"},
+        credentials=("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "~/.mlflow/credentials"),
     )
     flavours: ClassVar[tuple[str, ...]] = ("sqlite:///mlflow.db", "http://127.0.0.1:5000")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trackbridge.cli import compact, env, open_ui, repair, runs, status, sync, verify
+from trackbridge.cli import compact, doctor, env, open_ui, repair, runs, status, sync, verify
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Log once. Land in any tracker. Prove it arrived. Leave any time."
@@ -18,6 +18,8 @@ app.command("runs")(runs.runs)
 app.command("verify")(verify.verify)
 app.command("compact")(compact.compact)
 app.command("repair")(repair.repair)
+app.command("doctor")(doctor.doctor)
+app.command("backends")(doctor.backends)
 app.add_typer(env.app, name="env")
 
 

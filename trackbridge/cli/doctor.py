@@ -1,0 +1,158 @@
+"""``trackbridge doctor`` and ``trackbridge backends``: which backends can be used here, why not, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from trackbridge import environments, registry, settings
+from trackbridge.adapters import Adapter, Target
+from trackbridge.cli.common import PENDING, Json, console, told_errors
+from trackbridge.errors import BackendError
+
+CONNECT_SECONDS = 3.0
+
+
+class Diagnosis(msgspec.Struct, kw_only=True):
+    """One backend.
+
+    Args:
+        target: what it would write to: that of TRACKBRIDGE_BACKEND, else the default.
+        usable: whether a run could be delivered now.
+        client: ``here``, ``environment``, or "" where it is in neither.
+        versions: of the client's distributions where it is.
+        reachable: whether the address answers, or the folder can be written.
+        credentials: the variables and files in which the client would find some; their contents are never read.
+        problem, remedy: why not, and what to run.
+    """
+
+    backend: str
+    target: str
+    usable: bool
+    client: str
+    versions: dict[str, str]
+    reachable: bool
+    credentials: list[str]
+    problem: str = ""
+    remedy: str = ""
+
+
+def doctor(
+    names: Annotated[list[str] | None, typer.Argument(help="Backends, or targets; all by default.")] = None, as_json: Json = False
+) -> None:
+    """Tell for each backend whether it can be used, and why not. Exit code 1 when one that was named, here or in TRACKBRIDGE_BACKEND, cannot."""
+    with told_errors():
+        configured = Target.parse_all(settings.read().backend)
+        asked = [Target.parse(name) for name in names or []]
+        known = {target.name: target for target in configured}
+        targets = asked or [known.get(name, Target(name)) for name in registry.names() if name != "memory"]
+        found = [diagnose(target) for target in targets]
+    if as_json:
+        console.print_json(msgspec.json.encode(found).decode())
+    else:
+        _show(found)
+    wanted = {target.name for target in (asked or configured)}
+    if any(not one.usable for one in found if one.backend in wanted):
+        raise typer.Exit(PENDING)
+
+
+def backends(as_json: Json = False) -> None:
+    """List the backends that TRACKBRIDGE_BACKEND takes."""
+    rows = []
+    for name in registry.names():
+        adapter = registry.get(name)
+        able = adapter.capabilities(adapter.resolve(Target(name), Path.cwd()))
+        rows.append({"backend": name, "flavour": able.flavour, "recovery": able.recovery, "sidecar": able.sidecar, "runs": able.runs})
+    if as_json:
+        console.print_json(msgspec.json.encode(rows).decode())
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    console.print(table)
+
+
+def diagnose(target: Target) -> Diagnosis:
+    """Look at one target; nothing that is written there stays.
+
+    Raises:
+        BackendError: no adapter has this name.
+    """
+    adapter = registry.get(target.name)
+    target = adapter.resolve(target, Path.cwd())
+    client, versions = _client(adapter)
+    problem, remedy = "", ""
+    try:
+        registry.command(target.name, "")
+    except BackendError as error:
+        problem, _, remedy = str(error).partition(": run  ")
+    trouble, advice = _trouble(target)
+    return Diagnosis(
+        backend=target.name,
+        target=str(target),
+        usable=not problem and not trouble,
+        client=client,
+        versions=versions,
+        reachable=not trouble,
+        credentials=[place for place in adapter.requires.credentials if _exists(place)],
+        problem="; ".join(filter(None, (problem, trouble))),
+        remedy=remedy or advice,
+    )
+
+
+def _client(adapter: Adapter) -> tuple[str, dict[str, str]]:
+    if not registry.missing(adapter.requires):
+        return "here", registry.versions(adapter.requires)
+    environment = environments.find(adapter.name)
+    if environment is None:
+        return "", {}
+    wanted = {one.partition(">=")[0] for one in adapter.requires.distributions}
+    return "environment", {name: version for name, version in environment.versions.items() if name in wanted}
+
+
+def _trouble(target: Target) -> tuple[str, str]:
+    """Why the target's place cannot be used, and what to do; empty where it can."""
+    parts = urlsplit(target.location)
+    if parts.hostname:
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+        try:
+            socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
+        except OSError as error:
+            return f"{parts.hostname}:{port} does not answer ({error.strerror or error})", "start the server, or correct the address"
+        return "", ""
+    place = Path(parts.path if parts.scheme and "://" in target.location else target.location)
+    place = place.parent if place.is_file() else place
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        return f"{place} cannot be written ({error.strerror})", f"give another folder: TRACKBRIDGE_BACKEND={target.name}:FOLDER"
+    return "", ""
+
+
+def _exists(place: str) -> bool:
+    """Whether the variable is set, or the file is there."""
+    return Path(place).expanduser().exists() if place.startswith(("~", "/")) else bool(os.environ.get(place))
+
+
+def _show(found: list[Diagnosis]) -> None:
+    table = Table("backend", "usable", "client", "version", "target", "credentials", "what is wrong, and the remedy")
+    for one in found:
+        version = ", ".join(f"{name} {number}" for name, number in one.versions.items() if name != "tenacity")
+        wrong = "\n".join(filter(None, (one.problem, one.remedy)))
+        table.add_row(
+            *map(escape, (one.backend, "yes" if one.usable else "no", one.client, version, one.target, ", ".join(one.credentials), wrong))
+        )
+    console.print(table)
+    console.print(f"Python {sys.version.split()[0]}, environments in {environments.root()}", highlight=False, markup=False, soft_wrap=True)
