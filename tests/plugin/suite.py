@@ -1,0 +1,11 @@
+"""The whole test module of the package: the conformance suite of TrackBridge on its backend."""
+
+import pytest
+
+from trackbridge.testing import Subject
+from trackbridge.testing.suite import *  # noqa: F403
+
+
+@pytest.fixture(scope="session")
+def subject():
+    return Subject("sqlite", "{}/runs.sqlite", light=True)
