@@ -42,7 +42,7 @@ ALLOWED = {
     },
     "transfer": {"adapters", "deviations", "errors", "forward", "journal", "normal", "projection", "records", "registry", "sidecar", "transfer"},
     "session": {
-        "adapters", "capture", "errors", "forward", "host", "identity", "records", "registry", "report", "run", "settings",
+        "adapters", "capture", "errors", "forward", "host", "identity", "normal", "records", "registry", "remote", "report", "run", "settings",
     },
     "reading": {
         "adapters", "deviations", "errors", "journal", "normal", "records", "registry", "settings", "sidecar", "summary",

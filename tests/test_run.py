@@ -407,3 +407,30 @@ def test_power_durability_syncs_each_call(monkeypatch: pytest.MonkeyPatch) -> No
 def test_read_of_what_is_absent_names_the_remedy() -> None:
     with pytest.raises(trackbridge.RunNotFound, match="TRACKBRIDGE_DIR"):
         trackbridge.read("absent")
+
+
+@pytest.mark.parametrize(
+    ("environment", "run_id"),
+    [
+        ({"WANDB_RUN_ID": "abc123"}, "abc123"),
+        ({"CLEARML_TASK_ID": "f" * 32}, "f" * 32),
+        ({"RUN_ID": "abc", "RUN_DIR": "/runs/abc"}, "abc"),
+        ({"MLFLOW_RUN_ID": "e" * 32, "TRACKBRIDGE_RUN_ID": "mine"}, "mine"),
+    ],
+)
+def test_the_run_of_a_launcher_is_adopted_unless_the_user_names_one(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], run_id: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for _ in range(2):  # the launcher may start it again
+        assert trackbridge.init(resume="allow").id == run_id
+        trackbridge.finish()
+
+
+@pytest.mark.parametrize("environment", [{"RUN_ID": "abc"}, {"MLFLOW_RUN_ID": ""}, {"WANDB_RUN_ID": "../escape"}])
+def test_other_variables_are_no_launcher(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert len(trackbridge.init().id) == 10
+    trackbridge.finish()

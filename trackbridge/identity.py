@@ -12,18 +12,33 @@ from dataclasses import dataclass
 from trackbridge.errors import SettingsError
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+LAUNCHERS = {
+    "MLFLOW_RUN_ID": "mlflow",
+    "WANDB_RUN_ID": "wandb",
+    "CLEARML_TASK_ID": "clearml",
+    "COMET_EXPERIMENT_KEY": "comet",
+    "RUN_ID": "guild",
+}
+"""Variables in which a tracker's own launcher (``mlflow run``, a W&B agent, ``guild run``) names the run that it made, and which tracker's."""
+
 _RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _WORLD = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """`resume`: whether the run's journal may, must or must not exist: ``never``, ``allow``, ``must``."""
+    """Whose run this is.
+
+    Args:
+        resume: whether the run's journal may, must or must not exist: ``never``, ``allow``, ``must``.
+        launcher: the tracker whose launcher made the run, or "".
+    """
 
     run_id: str
     rank: int
     world_size: int
     resume: str
+    launcher: str = ""
 
 
 def resolve(run_id: str | None, resume: str, environ: Mapping[str, str] | None = None, *, explicit: bool = True) -> Identity:
@@ -39,6 +54,9 @@ def resolve(run_id: str | None, resume: str, environ: Mapping[str, str] | None =
     """
     environ = os.environ if environ is None else environ
     rank, world_size = _number(environ, _RANK, 0), _number(environ, _WORLD, 1)
+    launcher, launched = launched_run(environ)
+    if not run_id and launched:
+        return Identity(launched, rank, world_size, "allow" if resume in ("never", "auto") else resume, launcher)
     launch = launch_id(environ)
     if run_id and not RUN_ID.fullmatch(run_id):
         raise SettingsError(
@@ -61,6 +79,15 @@ def resolve(run_id: str | None, resume: str, environ: Mapping[str, str] | None =
         if shared:  # the ranks come one after the other, so each but the first finds the run's folder
             return Identity(shared, rank, world_size, "allow" if resume == "never" else resume)
     return Identity(run_id or random_id(), rank, world_size, resume)
+
+
+def launched_run(environ: Mapping[str, str]) -> tuple[str, str]:
+    """The tracker whose launcher started this process, and the id of the run that it made; empty when none did."""
+    for variable, tracker in LAUNCHERS.items():
+        run_id = environ.get(variable, "")
+        if RUN_ID.fullmatch(run_id) and (tracker != "guild" or environ.get("RUN_DIR")):
+            return tracker, run_id
+    return "", ""
 
 
 def launch_id(environ: Mapping[str, str]) -> str:

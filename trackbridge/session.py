@@ -231,7 +231,24 @@ def _begin(given: Settings, run_id: str | None, notes: str, job_type: str, *, ex
     forwarded = targets if who.rank == 0 and given.mode == "online" else ()
     run = Run(start, directory, given, identity.shard_name(who.rank), lambda run: _forward(run, forwarded, given))
     watch_process()
+    for target in forwarded:
+        if target.name == who.launcher:
+            _take_config(run, target)
     return run
+
+
+def _take_config(run: Run, target: Any) -> None:
+    """Fill the configuration with the hyper-parameters that the tracker's launcher put into the run which it made."""
+    from trackbridge import registry, remote
+    from trackbridge.normal import normal, unflatten
+
+    try:
+        reader = remote.RemoteReader(target, registry.command(target.name, remote.__name__))
+        given = unflatten(normal(reader.read(run.id)).config)
+    except TrackBridgeError as error:
+        warn(f"the hyper-parameters of the run that {target.name} launched cannot be read: {error}")
+    else:
+        run.config.update({key: value for key, value in given.items() if key not in run.config})
 
 
 def _check_resume(directory: Path, resume: str) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -133,14 +134,17 @@ class MlflowWriter:
         self._client, self._run = client(self._target), run
         self._project = self._target.project or run.project or "Default"
         with told():
-            experiment = self._experiment(self._project)
-            found = self._client.search_runs(
-                [experiment], f"tags.`{ID}` = '{run.id}'", run_view_type=3, max_results=2
-            )  # 3: also those that were removed
+            launched = native_run(self._client, run.id)
+            experiment = launched.info.experiment_id if launched else self._experiment(self._project)
+            # 3: also those that were removed
+            found = [launched] if launched else self._client.search_runs([experiment], f"tags.`{ID}` = '{run.id}'", run_view_type=3)
             if found and found[0].info.lifecycle_stage != "active":
                 raise RuntimeError(f"the run was removed in MLflow; restore it with: mlflow runs restore --run-id {found[0].info.run_id}")
             self._mlflow = found[0] if found else self._make(experiment)
             self._id = self._mlflow.info.run_id
+            if ID not in self._mlflow.data.tags:  # made by MLflow's own launcher, with the id that is ours too
+                for key, value in self._described().items():
+                    self._client.set_tag(self._id, key, value)
             if len(run.notes) >= TAG_LENGTH:
                 self._file(NOTES, run.notes.encode())
             self._client.update_run(self._id, status="RUNNING", name=run.name or run.id)
@@ -213,14 +217,18 @@ class MlflowWriter:
             return str(found.experiment_id)
         return str(self._client.create_experiment(name, artifact_location=artifacts(self._target, name)))
 
-    def _make(self, experiment: str) -> Any:
+    def _described(self) -> dict[str, str]:
+        """The tags that describe the run."""
         run, provenance = self._run, self._run.provenance
         info = {name: getattr(run, name) for name in ("name", "project", "group", "job_type")}
         tags = {ID: run.id, INFO: json.dumps(info, ensure_ascii=False)[:TAG_LENGTH], "mlflow.note.content": run.notes[:TAG_LENGTH]}
         for ours, theirs in (("script", "mlflow.source.name"), ("commit", "mlflow.source.git.commit")):
             if provenance.get(ours):
                 tags[theirs] = str(provenance[ours])
-        return self._client.create_run(experiment, run.start // 1_000_000, tags, run.name or run.id)
+        return tags
+
+    def _make(self, experiment: str) -> Any:
+        return self._client.create_run(experiment, self._run.start // 1_000_000, self._described(), self._run.name or self._run.id)
 
     def _points(self, event: Metrics, metrics: list[Any], ledger: Ledger) -> None:
         from mlflow.entities import Metric
@@ -385,8 +393,10 @@ class MlflowReader:
         info = from_text(tags.get(INFO, "{}"))
         described = info if isinstance(info, dict) else {}
         back = {theirs: ours for ours, theirs in STATUS.items()}
+        if ID not in tags:  # written by others
+            described = {"name": run.info.run_name or "", "project": self._client.get_experiment(run.info.experiment_id).name}
         return RunInfo(
-            id=tags[ID],
+            id=tags.get(ID, run.info.run_id),
             notes=notes,
             tags=tuple(json.loads(tags.get(TAGS, "[]"))),
             status=back.get(run.info.status, "running"),
@@ -401,7 +411,7 @@ class MlflowReader:
         token = None
         while wanted:
             page = self._client.search_runs(wanted, condition, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token)
-            yield from (run for run in page if ID in run.data.tags)
+            yield from page
             token = page.token
             if not token:
                 return
@@ -409,7 +419,10 @@ class MlflowReader:
     def _get(self, run_id: str) -> Any:
         for run in self._search(f"tags.`{ID}` = '{run_id}'"):
             return run
-        raise RunNotFound(f"no run {run_id} in {self._target}")
+        run = native_run(self._client, run_id)
+        if run is None:
+            raise RunNotFound(f"no run {run_id} in {self._target}")
+        return run
 
     def _files(self, run_id: str, folder: str) -> Iterator[str]:
         for file in self._client.list_artifacts(run_id, folder):
@@ -478,6 +491,20 @@ def client(target: Target) -> Any:
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=target.location)
+
+
+def native_run(store: Any, run_id: str) -> Any | None:
+    """The run that has `run_id` as MLflow's own id, None where there is none."""
+    if not re.fullmatch("[0-9a-f]{32}", run_id):
+        return None
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
 
 
 def original_keys(run: Any) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,48 @@ def test_keys_stay_apart() -> None:
     names = [KEYS.encode(key) for key in keys]
     assert len(set(names)) == len(keys)
     assert all(len(name) <= 250 for name in names)
+
+
+LAUNCHED = """
+import sys, trackbridge
+run = trackbridge.init(config={"own": 1})
+print(run.config["lr"], run.config["own"])
+trackbridge.log({"loss": 0.5}, step=1)
+assert trackbridge.finish().delivered
+"""
+
+
+def test_a_run_that_mlflow_launched_is_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``mlflow run`` makes the run and passes hyper-parameters through it; the script logs into that one."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "train.py").write_text(LAUNCHED)
+    (project / "MLproject").write_text(
+        f"name: p\nentry_points:\n  main:\n    parameters:\n      lr: float\n    command: {sys.executable} train.py {{lr}}\n"
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", here(tmp_path).location)
+    monkeypatch.setenv("TRACKBRIDGE_BACKEND", "mlflow")
+    command = [sys.executable, "-m", "mlflow", "run", str(project), "--env-manager", "local", "-P", "lr=0.25"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    client = mlflow.tracking.MlflowClient(here(tmp_path).location)
+    (found,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert found.data.metrics == {"loss": 0.5}
+    assert found.data.params == {"lr": "0.25", "own": "1"}
+    assert found.info.status == "FINISHED"
+    assert found.data.tags["trackbridge.run_id"] == found.info.run_id
+    back = trackbridge.read(found.info.run_id, "mlflow")
+    assert back.config == {"lr": 0.25, "own": 1}
+
+
+def test_runs_that_others_wrote_are_listed_and_read(tmp_path: Path) -> None:
+    client = mlflow.tracking.MlflowClient(here(tmp_path).location)
+    made = client.create_run(client.create_experiment("theirs"), run_name="plain")
+    client.log_param(made.info.run_id, "lr", 0.1)
+    client.log_metric(made.info.run_id, "loss", 0.25, step=3)
+    client.set_terminated(made.info.run_id)
+    (listed,) = trackbridge.runs("mlflow")
+    assert (listed.id, listed.name, listed.project, listed.status) == (made.info.run_id, "plain", "theirs", "finished")
+    back = trackbridge.read(listed.id, "mlflow")
+    assert back.config == {"lr": 0.1}
+    assert [(row["step"], row["value_any"]) for row in back.rows()] == [(3, 0.25)]
