@@ -1,14 +1,19 @@
 """Weights & Biases, online or offline.
 
 A run is one run there; where its process was killed, or it was continued later, it is several folders of one id ("fragments"), which
-``wandb sync`` and our Reader join. Each call of ``log`` is one row: ``step`` is never passed to the client, which drops rows of an earlier
-step and merges those of the same; the charts' axis is the column ``trackbridge/step`` (or what ``define_metric`` says).
+``wandb sync`` and our Reader join. Each call of ``log`` is one row, and so is each media value. ``step`` is never passed to the client, which
+drops rows of an earlier step and merges those of the same: the charts' axis is the column ``trackbridge/step`` (or what ``define_metric``
+says), the time is ``_timestamp``.
 
-W&B holds floats with NaN, infinities and -0.0, integers of 64 bits, bools, None and texts as they are. Two hidden columns hold what it
-does not: the nanoseconds of a time, an absent step, integers beyond 64 bits, and for each record that is no call of ``log`` its msgpack form
-(a configuration there has no NaN, a tag at most 64 characters, a project's name no ``/``). Images, sounds and films lie verbatim where the
-client puts media; other contents and artifacts' files lie in the run's own folder and are announced to the client. The Reader hashes what it finds.
-So nothing changes. What is only shown differently: a step that is absent is the number of the call, an integer beyond 64 bits is a float.
+What it keeps, all of it where W&B itself shows it: values of metrics with their types, configuration and summary as JSON, tags and description
+in the record of the run, the status as exit code. Images, sounds, films, HTML, text (as HTML), tables and histograms are the client's own
+types, bytes unchanged; other contents are files of the run, with a cell that names kind, format and path. Artifacts are W&B's, with the files
+that they list in the run's folder; what their names cannot hold is in their metadata, and a description that is too long is in the
+configuration, as ``trackbridge/name``. What is set in the summary is sent again at the end, so that it stands and not a metric's last value.
+
+What changes: integers and steps beyond 64 bits become doubles, times doubles of seconds, an absent step the number of the call, NaN in
+configuration and summary null, a tag has 64 characters. The one hidden column, ``_trackbridge``, names the record that a row stands for: whoever
+continues a run after a kill knows from it what is held.
 
 The client's ``log`` returns before its own process has written anything: `flush` reads the log until the last row is in it. That log is on
 this disk, online too: the client uploads some seconds later and tells nobody what has arrived. If it was killed in between, ``wandb sync``
@@ -27,8 +32,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from trackbridge.adapters import Capabilities, Concurrency, Recovery, Requirements, Sidecar, Target
-from trackbridge.projection import Projection
-from trackbridge_adapters.wandb.layout import KEYS
+from trackbridge_adapters.wandb.projection import KEYS, PROJECTION
 from trackbridge_adapters.wandb.reader import Reader
 from trackbridge_adapters.wandb.writer import Writer
 
@@ -49,7 +53,7 @@ class WandbAdapter:
 
     def capabilities(self, target: Target, client_version: str = "") -> Capabilities:
         flavour = "online" if _online(target) else "offline"
-        return Capabilities(flavour, Projection(), KEYS, Recovery.FRAGMENTS, Sidecar.STORED, Concurrency.SERIAL)
+        return Capabilities(flavour, PROJECTION, KEYS, Recovery.FRAGMENTS, Sidecar.STORED, Concurrency.SERIAL)
 
     def writer(self, target: Target) -> Writer:
         options = {name: value for name, value in target.options.items() if name == "entity"}

@@ -1,4 +1,4 @@
-"""The form of a run on disk: its folders, the vendor's log, and the hidden columns in which a row says what it is.
+"""The form of a run on disk: its folders, and the vendor's log.
 
 The log: a header of 7 bytes, then blocks of 32 KiB with chunks of ``crc32, length, type``; a record is one chunk or several, and a protobuf
 message. The vendor ships no reader for it.
@@ -6,7 +6,6 @@ message. The vendor ships no reader for it.
 
 from __future__ import annotations
 
-import base64
 import json
 import struct
 import zlib
@@ -15,32 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from trackbridge import projection, records
-from trackbridge.files import safe_name
-from trackbridge.names import Names
-from trackbridge.records import AnyEvent, Metrics, RunInfo, Status
+from trackbridge.records import RunInfo, Status
+from trackbridge_adapters.wandb.projection import KEYS, PROJECTS
 
 MARK = "_trackbridge"
-"""Column of every row: JSON ``[shard, sequence, ordinal, call, step, nanoseconds, {key: integer beyond 64 bits}]``."""
+"""Hidden column: JSON ``[shard, sequence]`` of the record that a row stands for, or that all up to it are held. A row without one stands for
+the record after that of the row before."""
 
-RECORD = "_trackbridge_record"
-"""Column of the rows that are no call of ``log``: JSON with the record's msgpack form as base64, and notes."""
+OWN = "trackbridge/"
+"""Begin of the names under which configuration, summary and rows hold what is not the user's."""
 
-STEP = "trackbridge/step"
-"""Column that the charts use as their axis."""
-
-KEYS = Names(r"[\s\S]", mark="·", reserved="_|trackbridge/")  # the client drops an empty key and keeps `_...` for itself
-MEDIA = Names(
-    r"[\w ,=+@()/.-]", "·", 120, lambda name: len(name.encode()), plain_path=True, reserved="_|trackbridge/"
-)  # part of a file name
-IDS = Names(r"[A-Za-z0-9_.-]", mark="~", max_length=64)  # without :;,#?/' and what a folder's name must not hold
-PROJECTS = Names(r"[^/\\#?%:\x00-\x1f]", mark="~", max_length=128)
-FILES = Path("trackbridge", "files")  # in the run's folder: contents that the client has no place for, by digest
-
-ARTIFACTS = Names(r"[\w ,=+@().-]", "·", 100, lambda name: len(name.encode()), plain_path=True)
-NATIVE = ("image", "figure", "audio", "video")  # kinds of media whose bytes the client keeps as they are
+SIDECAR = OWN + "sidecar"
+EXIT_CODES = {0: Status.FINISHED, 1: Status.FAILED, 255: Status.CRASHED}
 
 FULL, FIRST, MIDDLE, LAST = range(1, 5)
 BLOCK = 1 << 15
@@ -112,28 +97,18 @@ def _chunks(data: bytes, base: int) -> Iterator[tuple[int, int, int, int, int]]:
 
 @dataclass
 class Row:
-    """One row of the history. `mark` and `note` are [] and {} in a run that others wrote."""
+    """One row of the history. `mark` is [] where it follows from the row before, and in a run that others wrote."""
 
     mark: list[Any]
-    note: dict[str, Any]
     values: dict[str, Any]
 
-    @property
-    def event(self) -> AnyEvent:
-        """The record that the row stands for, without looking at files."""
-        if self.note:
-            return records.decode(base64.b64decode(self.note["event"]))[0]
-        exact = {key: int(digits) for key, digits in self.mark[6].items()} if len(self.mark) > 6 else {}
-        values = {KEYS.decode(name): value for name, value in self.values.items() if name[:1] != "_" and name != STEP}
-        return Metrics(self.mark[5], self.mark[3], self.mark[4], values | exact)
 
-
-def rows(path: Path, only_notes: bool = False) -> Iterator[Row | Any]:
-    """The rows of a log, and its other records as protobuf messages. `only_notes`: without the calls of ``log``."""
+def entries(path: Path, rows: bool = True) -> Iterator[Row | Any]:
+    """The rows of a log, and its other records as protobuf messages. `rows`: also what each call of ``log`` wrote, nearly all of a log."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     for payload in Log(path).new():
-        if only_notes and len(payload) > 200 and RECORD.encode() not in payload and MARK.encode() in payload:
+        if not rows and _is_row(payload):
             continue
         record = Record.FromString(payload)
         if record.WhichOneof("record_type") != "history":
@@ -146,8 +121,15 @@ def rows(path: Path, only_notes: bool = False) -> Iterator[Row | Any]:
                 values.setdefault(name, {})["/".join(below)] = _value(item)
             else:
                 values[name] = _value(item)
-        mark, note = values.pop(MARK, None), values.pop(RECORD, None)
-        yield Row(json.loads(mark) if mark else [], json.loads(note) if note else {}, values)
+        yield Row(json.loads(values.pop(MARK, "[]")), values)
+
+
+def _is_row(payload: bytes) -> bool:
+    """Whether the field after the record's number, a varint, is history (2) or the summary that follows from it (3)."""
+    place = 1
+    while payload[place : place + 1] >= b"\x80":
+        place += 1
+    return payload[:1] == b"\x08" and payload[place + 1 : place + 2] in (b"\x12", b"\x1a")
 
 
 def is_exit(payload: bytes) -> bool:
@@ -171,100 +153,115 @@ class Fragment:
     log: Path
 
     @property
-    def wandb_id(self) -> str:
+    def run_id(self) -> str:
         return self.log.stem.removeprefix("run-")
 
     @property
     def files(self) -> Path:
         return self.log.parent / "files"
 
+    @property
+    def artifacts(self) -> Path:
+        """The contents of artifacts by digest. The client would leave them outside of the run's folder."""
+        return self.log.parent / "artifacts"
 
-def fragments(folder: Path, wandb_id: str = "") -> list[Fragment]:
+
+def fragments(folder: Path, run_id: str = "") -> list[Fragment]:
     """The fragments below `folder` in the order in which they were begun; of one run, if its id is given."""
     found = [Fragment(log) for name in ("wandb", ".wandb") for log in folder.glob(f"{name}/*run-*/run-*.wandb")]
-    found = [fragment for fragment in found if not wandb_id or fragment.wandb_id == wandb_id]
+    found = [fragment for fragment in found if not run_id or fragment.run_id == run_id]
     return sorted(found, key=lambda fragment: fragment.log.parent.name.removeprefix("offline-"))
 
 
 @dataclass
 class Held:
-    """What the fragments of a run hold: the next sequence of each shard, and the last description."""
+    """What the fragments of a run hold besides rows. The last record of a kind stands, and the last value of a key.
+
+    Args:
+        next: the next sequence of each shard.
+        config, summary: by the names that W&B has. The summary is what is shown, with the last value of each metric.
+        explicit: what was set in the summary, also where a metric of that key replaced it.
+        first, run, exit: the records of these names; `exit` of the last fragment.
+        last: shard and sequence of the row before, in the same fragment.
+    """
 
     next: dict[str, int] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    tags: list[str] | None = None
-    info: RunInfo | None = None
-    digests: dict[str, str] = field(default_factory=dict)  # by folder
+    summary: dict[str, Any] = field(default_factory=dict)
+    explicit: dict[str, Any] = field(default_factory=dict)
+    first: Any = None
+    run: Any = None
+    exit: Any = None
+    last: tuple[str, int] | None = None
 
-    def see(self, row: Row, fragment: Fragment) -> None:
-        if row.mark and row.mark[0]:
-            self.next[row.mark[0]] = max(self.next.get(row.mark[0], 0), row.mark[1] + 1)
-        if not row.note:
-            return
-        if "sidecar" in row.note:
-            self.digests[str(fragment.log.parent)] = row.note["sidecar"]
-            return
-        event = row.event
-        if isinstance(event, records.Start):
-            fields = {name: getattr(event, name) for name in ("name", "project", "group", "job_type", "notes", "provenance")}
-            self.info = RunInfo(id=event.run_id, start=event.time, status=row.note["status"], end=row.note.get("end"), **fields)
-            self.info = msgspec.structs.replace(self.info, tags=tuple(row.note["tags"]))
-        elif isinstance(event, records.Config):
-            self.config.update(event.values)
-        elif isinstance(event, records.Tags):
-            self.tags = event.values
+    def see(self, entry: Row | Any) -> bool:
+        """False for a row that was seen before."""
+        if isinstance(entry, Row):
+            if entry.mark:
+                shard, sequence = entry.mark
+            elif self.last is not None:
+                shard, sequence = self.last[0], self.last[1] + 1
+            else:  # written by others
+                return True
+            self.last = shard, sequence
+            following = self.next.get(shard, 0)
+            self.next[shard] = max(following, sequence + 1)
+            return bool(sequence >= following)
+        kind = entry.WhichOneof("record_type")
+        if kind == "header":
+            self.exit = self.last = None
+        elif kind == "run":
+            self.first, self.run = self.first or entry.run, entry.run
+            self._configured(entry.run.config)
+        elif kind == "config":
+            self._configured(entry.config)
+        elif kind == "summary":
+            self._summarized(entry.summary)
+        elif kind == "exit":
+            self.exit = entry.exit
+        return True
 
-    def described(self) -> RunInfo | None:
-        return self.info if self.info is None or self.tags is None else msgspec.structs.replace(self.info, tags=tuple(self.tags))
+    def _configured(self, config: Any) -> None:
+        self.config |= {item.key: json.loads(item.value_json) for item in config.update if item.key != "_wandb"}
+
+    def _summarized(self, summary: Any) -> None:
+        """What is set has a plain key, what follows from a row a path of one key or more."""
+        for item in summary.update:
+            name, *below = item.nested_key or [item.key]
+            self.summary[name] = None if below else json.loads(item.value_json)
+            if not item.nested_key and name[:1] != "_":
+                self.explicit[name] = self.summary[name]
+
+    def values(self, name: str) -> dict[str, Any]:
+        """Of ``config`` or ``summary`` what the user set."""
+        held = self.config if name == "config" else {key: self.summary[key] for key in self.explicit}
+        return {KEYS.decode(key): value for key, value in held.items() if not key.startswith(OWN)}
+
+    def info(self) -> RunInfo | None:
+        """The run's description."""
+        run = self.run
+        if run is None:
+            return None
+        text = {"name": run.display_name, "project": PROJECTS.decode(run.project), "group": run.run_group, "job_type": run.job_type}
+        start = self.first.start_time.ToNanoseconds()
+        status, end = Status.CRASHED, None
+        if self.exit is not None:
+            status = EXIT_CODES.get(self.exit.exit_code, Status.FAILED)
+            end = run.start_time.ToNanoseconds() + self.exit.runtime * 10**9
+        return RunInfo(
+            id=run.run_id,
+            notes=run.notes,
+            tags=tuple(run.tags),
+            status=status,
+            start=start,
+            end=end,
+            **{key: self.config.get(OWN + key, value) for key, value in text.items()},
+        )
 
 
-def held(parts: Iterable[Fragment], only_notes: bool = False) -> Held:
+def held(parts: Iterable[Fragment], rows: bool = True) -> Held:
     result = Held()
     for fragment in parts:
-        for row in rows(fragment.log, only_notes):
-            if isinstance(row, Row):
-                result.see(row, fragment)
+        for entry in entries(fragment.log, rows):
+            result.see(entry)
     return result
-
-
-def foreign(fragment: Fragment) -> RunInfo | None:
-    """The description of a run that others wrote."""
-    info: RunInfo | None = None
-    for record in rows(fragment.log):
-        if isinstance(record, Row):
-            continue
-        kind = record.WhichOneof("record_type")
-        if kind == "run" and info is None:
-            run = record.run
-            start = run.start_time.seconds * 10**9 + run.start_time.nanos
-            text = {"name": run.display_name, "project": run.project, "group": run.run_group, "job_type": run.job_type, "notes": run.notes}
-            info = RunInfo(id=run.run_id, tags=tuple(run.tags), start=start, status=Status.CRASHED, **text)
-        elif kind == "exit" and info is not None:
-            status = Status.FAILED if record.exit.exit_code else Status.FINISHED
-            info = msgspec.structs.replace(info, status=status, end=info.start + record.exit.runtime * 10**9)
-    return info
-
-
-def foreign_events(parts: Iterable[Fragment]) -> Iterator[AnyEvent]:
-    """Configuration and scalars of a run that others wrote."""
-    number = 0
-    for fragment in parts:
-        for record in rows(fragment.log):
-            if isinstance(record, Row):
-                time = projection.nanoseconds(record.values.get("_timestamp", 0.0))
-                values = {key: value for key, value in record.values.items() if key[:1] != "_" and not isinstance(value, dict | list)}
-                yield Metrics(time, number, record.values.get("_step"), values)
-                number += 1
-            elif record.WhichOneof("record_type") in ("run", "config"):
-                updates = record.run.config.update if record.HasField("run") else record.config.update
-                values = {update.key: json.loads(update.value_json) for update in updates if update.key != "_wandb"}
-                yield records.Config(0, values)
-
-
-def artifact(name: str, path: str) -> Path:
-    """Where a file of an artifact lies in the run's folder."""
-    return Path("artifacts", ARTIFACTS.encode(name), safe_name(path))
-
-
-def start(run: RunInfo) -> records.Start:
-    return records.Start(run.start, run.id, run.project, run.name, run.group, run.job_type, run.notes, provenance=run.provenance)

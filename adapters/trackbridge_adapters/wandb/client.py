@@ -1,0 +1,127 @@
+"""The client's own process: a run is opened in it, and what fails there is an outage."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from trackbridge.errors import Unavailable
+from trackbridge.records import RunInfo
+from trackbridge_adapters.wandb.layout import OWN, Held
+from trackbridge_adapters.wandb.projection import LENGTHS, PROJECTS, TAG_LENGTH
+
+CRASHED = 255
+INIT_SECONDS = 20.0  # after which the server is taken to be away
+LOG_SECONDS = 0.02  # the client's process writes what it has so often, which bounds what `flush` waits
+
+_live: dict[str, Any] = {}  # the client's runs of this process by id: it can open each only once
+
+
+def start(folder: Path, run: RunInfo, project: str, held: Held, online: bool, options: dict[str, str]) -> Any:
+    """Open the run in the client, described as in `run`, with the tags and the configuration that earlier fragments hold."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb
+
+    if (left := _live.pop(run.id, None)) is not None:  # a Writer that met an outage was given up
+        try:
+            left.finish(exit_code=CRASHED)
+        except Exception:
+            forget()
+    settings = wandb.Settings(
+        mode="online" if online else "offline",
+        console="off",
+        disable_code=True,
+        disable_git=True,
+        init_timeout=INIT_SECONDS,
+        reinit="create_new",  # leave the run of the training process alone, if it has one
+        save_code=False,
+        silent=True,
+        x_disable_machine_info=True,
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_history_value_encoding="json,typed",  # keeps -0.0, and floats from integers
+        x_save_requirements=False,
+        x_transaction_log_flush_interval=LOG_SECONDS,
+        **{name: options[name] for name in ("base_url", "api_key") if options.get(name)},
+    )
+    text = {"project": project, "name": run.name, "group": run.group, "job_type": run.job_type}
+    shown: dict[str, Any] = {
+        name: (PROJECTS.encode(value) if name == "project" else value)[: LENGTHS[name]] for name, value in text.items() if value
+    }
+    whole = {
+        OWN + name: value for name, value in text.items() if len(value) > LENGTHS[name] or (name == "project" and PROJECTS.shortened(value))
+    }
+    hooks = sys.excepthook, sys.exit
+    try:
+        client = wandb.init(
+            dir=str(folder),
+            id=run.id,
+            entity=options.get("entity"),
+            notes=run.notes or None,
+            tags=tags(run.tags if held.run is None else held.run.tags),
+            resume="allow",
+            settings=settings,
+            **shown,
+        )
+    finally:
+        sys.excepthook, sys.exit = hooks
+    _live[run.id] = client
+    client.config.update(held.config | whole)  # given to `init`, 1.0 would come out as 1
+    return client
+
+
+def rows(run: Any) -> Callable[[dict[str, Any]], None]:
+    """What logs a row of scalars as ``run.log`` does, without looking into each value for charts and media, which is most of its work."""
+    from wandb.proto.wandb_internal_pb2 import PartialHistoryRequest
+    from wandb.sdk.interface.history_value import set_history_value
+
+    publish = run._interface._publish_partial_history
+
+    def log(row: dict[str, Any]) -> None:
+        request = PartialHistoryRequest()
+        add = request.item.add
+        for name, value in row.items():
+            if type(value) is float and value - value == 0.0:
+                add(key=name, value_json=repr(value), number=value)
+            else:
+                set_history_value(add(key=name), value, json_form=True, typed_form=True)
+        request.action.flush = True  # else the next row would be merged into this one
+        publish(request)
+
+    return log
+
+
+def closed(run_id: str) -> None:
+    _live.pop(run_id, None)
+
+
+def forget() -> None:
+    """End the client's own process, which may be dead already or holds the run's id: the next `init` starts another."""
+    import wandb
+
+    if wandb.run is None:  # in the training process, the user's own run would end with it
+        _live.clear()
+        with contextlib.suppress(Exception):
+            wandb.teardown(exit_code=CRASHED)
+
+
+def tags(values: Sequence[str]) -> tuple[str, ...]:
+    """Those as the server takes them."""
+    return tuple(dict.fromkeys(tag[:TAG_LENGTH] for tag in values if tag))
+
+
+@contextlib.contextmanager
+def outage() -> Iterator[None]:
+    """What the client or the disk cannot do now is an outage."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(str(error)) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] == "wandb":
+            raise Unavailable(f"{type(error).__name__}: {error}") from error
+        raise
