@@ -15,7 +15,12 @@ from trackbridge import session
 @pytest.fixture(autouse=True)
 def own_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
-        if name.startswith(("TRACKBRIDGE_", "WANDB_", "MLFLOW_", "SLURM_")) or name in ("RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID", "RUN_ID"):
+        if name.startswith(("TRACKBRIDGE_", "WANDB_", "MLFLOW_", "SLURM_")) or name in (
+            "RANK",
+            "WORLD_SIZE",
+            "TORCHELASTIC_RUN_ID",
+            "RUN_ID",
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TRACKBRIDGE_DIR", str(tmp_path / "journals"))
     monkeypatch.chdir(tmp_path)

@@ -116,14 +116,10 @@ def in_mlflow(folder: Path) -> list[tuple[int, float]]:
 
 def in_wandb(folder: Path) -> list[tuple[int, float]]:
     (path,) = folder.rglob("run-*.wandb")
-    printed = subprocess.run(["wandb", "leet", "inspect", "--json", str(path)], capture_output=True, text=True, check=True).stdout
-    rows = []
-    for record in map(json.loads, printed.splitlines()):
-        items = record.get("history", record.get("record", {}).get("history", {})).get("item", [])
-        row = {"/".join(item.get("nested_key") or [item.get("key", "")]): json.loads(item["value_json"]) for item in items}
-        if "loss" in row:
-            rows.append((row["trackbridge/step"], row["loss"]))
-    return rows
+    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(path)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [record["history"]["item"] for record in map(json.loads, printed.splitlines()) if record["type"] == "history"]
+    return [(row["trackbridge/step"], row["loss"]) for row in rows if "loss" in row]
 
 
 READ = {"jsonl": in_jsonl, "tensorboard": in_tensorboard, "mlflow": in_mlflow, "wandb": in_wandb}

@@ -19,6 +19,7 @@ import msgspec
 
 from trackbridge import registry
 from trackbridge.adapters import Capabilities, Target
+from trackbridge.deviations import Reason
 from trackbridge.normal import Normal, normal
 from trackbridge.projection import Projection, matrix_words
 from trackbridge.records import Record
@@ -71,9 +72,11 @@ def form(trait: Trait) -> Normal:
 
 
 def cell(trait: Trait, projection: Projection) -> str:
-    """``exact``, or the words of the rules that change something of the trait."""
-    rules = fires(form(trait), projection)
-    return matrix_words(sorted((rule for rule in rules if rule.on != "status" or trait.group == "status"), key=projection.rules.index))
+    """``exact``, or the words of the rules that change something of the trait. Each value has a time, of which the group of times tells, and
+    each run a status."""
+    told = {"status": "status", Reason.TIMESTAMP: "time"}
+    rules = [rule for rule in fires(form(trait), projection) if told.get(rule.on, told.get(rule.reason, trait.group)) == trait.group]
+    return matrix_words(sorted(rules, key=projection.rules.index))
 
 
 def table() -> str:

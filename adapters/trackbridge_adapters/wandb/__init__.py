@@ -41,7 +41,13 @@ HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")
 
 class WandbAdapter:
     name: ClassVar[str] = "wandb"
-    requires: ClassVar[Requirements] = Requirements(extra="wandb", distributions=("wandb>=0.31", "tenacity"), tested={"wandb": "0.31.0"})
+    requires: ClassVar[Requirements] = Requirements(
+        extra="wandb",
+        distributions=("wandb>=0.31", "tenacity"),
+        tested={"wandb": "0.31.0"},
+        credentials=("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "~/.netrc"),
+    )
+    flavours: ClassVar[tuple[str, ...]] = ("?mode=offline",)
 
     def resolve(self, target: Target, base: Path) -> Target:
         """The location is the folder in which the client makes its folder ``wandb``, or the URL of a server; then ``?dir=`` is the folder."""

@@ -17,7 +17,7 @@ from trackbridge import records
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation, Ledger
 from trackbridge.errors import Rejected, SettingsError, Unavailable
-from trackbridge.files import add_file
+from trackbridge.files import add_file, replace
 from trackbridge.normal import flatten
 from trackbridge.projection import Entry, MediaItem, Point, deviation, nanoseconds, to_float
 from trackbridge.records import AnyEvent, Artifact, FileRef, Media, Metrics, Record, RunInfo
@@ -246,14 +246,8 @@ class Writer:
         self.flush()
         path = self._fragment.files / SIDECAR_FILE
         with client.outage():
-            path.parent.mkdir(exist_ok=True)
-            partial = path.with_suffix(".part")
-            with partial.open("wb") as file:
-                file.write(sidecar)
-                file.flush()
-                os.fsync(file.fileno())
             new = not path.exists()
-            os.replace(partial, path)
+            replace(path, sidecar)
             if new:
                 media.announce(self._run, path)
             self._run.summary.update({SIDECAR: digest})
