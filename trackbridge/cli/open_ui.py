@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
-import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -24,11 +23,12 @@ def open_ui(
     """Start the tracker's own UI on a target, or open its address."""
     with told_errors():
         parsed = Target.parse(target)
-        adapter = registry.check(parsed.name)
+        adapter = registry.get(parsed.name)
         parsed = adapter.resolve(parsed, Path.cwd())
         command = adapter.ui(parsed)
+        interpreter = registry.command(parsed.name, "")[0]
     if command:
-        beside = Path(sys.executable).with_name(command[0])
+        beside = Path(interpreter).with_name(command[0])
         command = [str(beside) if beside.exists() else shutil.which(command[0]) or command[0], *command[1:]]
     if only_print:
         console.print(shlex.join(command) if command else parsed.location, soft_wrap=True, markup=False, highlight=False)

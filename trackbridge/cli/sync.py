@@ -75,7 +75,8 @@ def _begin(path: Path, target: Target, watch: bool, at_work: dict[tuple[Path, st
 
 def _target(text: str) -> Target:
     target = Target.parse(text)
-    return registry.check(target.name).resolve(target, Path.cwd())
+    registry.command(target.name, "")  # raises where the client is missing
+    return registry.get(target.name).resolve(target, Path.cwd())
 
 
 def _own_targets(path: Path) -> list[Target]:

@@ -22,7 +22,7 @@ def verify(
     """Read a run back with the tracker's own reader and compare it with the journal, point by point. Exit code 3 on any difference."""
     with told_errors():
         parsed = Target.parse(target)
-        parsed = registry.check(parsed.name).resolve(parsed, Path.cwd())
+        parsed = registry.get(parsed.name).resolve(parsed, Path.cwd())
         result = check(run_folders(run)[0], parsed)
     if as_json:
         console.print_json(msgspec.json.encode(result, enc_hook=str).decode())

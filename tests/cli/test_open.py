@@ -1,0 +1,58 @@
+"""``trackbridge open`` runs the tracker's own UI on a target, from the environment where it is installed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import trackbridge
+from tests.adapters.servers import free_port
+from tests.cli.test_doctor import run
+
+
+def test_the_command_that_is_printed_shows_the_run(tmp_path: Path) -> None:
+    logged = trackbridge.init("seen", name="by-a-browser", backend="tensorboard")
+    trackbridge.log({"loss": 0.5}, step=1)
+    assert trackbridge.finish().delivered
+    command = shlex.split(run("open", "tensorboard", "--print").stdout)
+    assert Path(command[0]).is_file()
+    port = free_port()
+    server = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        runs, end = "", time.monotonic() + 60
+        while logged.id not in runs and time.monotonic() < end:
+            try:
+                runs = urllib.request.urlopen(f"http://127.0.0.1:{port}/data/runs", timeout=5).read().decode()
+            except OSError:
+                time.sleep(0.2)
+        assert logged.id in runs
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("mlflow:http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("mlflow:sqlite:////data/x.db", "--backend-store-uri sqlite:////data/x.db"),
+        ("wandb:/data?mode=offline", "leet /data/wandb"),
+    ],
+)
+def test_what_is_printed(target: str, told: str) -> None:
+    assert told in run("open", target, "--print").stdout
+
+
+def test_a_backend_without_a_ui_says_where_its_files_are(tmp_path: Path) -> None:
+    done = run("open", f"jsonl:{tmp_path}/j")
+    assert done.returncode == 0
+    assert f"{tmp_path}/j" in done.stderr
+    assert sys.executable not in done.stderr
