@@ -1,4 +1,4 @@
-"""jsonl: the fixed format, and its recovery. (That it keeps everything is asked by test_conformance.)"""
+"""jsonl: the fixed format, and its recovery. (That it keeps everything is asked by tests/conformance.)"""
 
 from __future__ import annotations
 

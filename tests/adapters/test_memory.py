@@ -1,4 +1,4 @@
-"""memory: the reference implementation. (That it keeps everything is asked by test_conformance.)"""
+"""memory: the reference implementation. (That it keeps everything is asked by tests/conformance.)"""
 
 from __future__ import annotations
 
