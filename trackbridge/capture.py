@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from trackbridge import host
 
 
 def provenance() -> dict[str, Any]:
@@ -16,7 +17,7 @@ def provenance() -> dict[str, Any]:
     found: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "host": socket.gethostname(),
+        "host": host.name(),
     }
     if main:
         found["script"] = Path(main).name

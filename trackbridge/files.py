@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from trackbridge.errors import SettingsError
 from trackbridge.records import FileRef
+
+if TYPE_CHECKING:
+    import hashlib
 
 _CHUNK = 1 << 20
 _FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file
@@ -20,7 +21,7 @@ _FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file
 
 def add_bytes(store: Path, data: bytes, name: str) -> FileRef:
     """Store `data`; `name` is the relative name that users see."""
-    digest = hashlib.sha256(data).hexdigest()
+    digest = _sha256(data).hexdigest()
     if not (store / digest).exists():
         with _new(store, digest) as file:
             file.write(data)
@@ -38,8 +39,8 @@ def add_file(store: Path, source: Path, name: str) -> FileRef:
             if not stat.S_ISREG(os.fstat(original.fileno()).st_mode):
                 raise SettingsError(f"{source} is not a regular file")
             store.mkdir(parents=True, exist_ok=True, mode=0o700)
-            partial = store / f".{secrets.token_hex(8)}.part"
-            hasher, size = hashlib.sha256(), 0
+            partial = store / f".{os.urandom(8).hex()}.part"
+            hasher, size = _sha256(), 0
             try:
                 with open(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") as copy:
                     cloned = _clone(original.fileno(), copy.fileno())
@@ -91,16 +92,22 @@ def safe_name(name: str) -> str:
         if len(clean) > 1 and clean[1] == ":":
             clean = clean.replace(":", "%3A", 1)
         while len(clean.encode("utf-8", "surrogatepass")) > 200:
-            clean = clean[:60] + "%-" + hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+            clean = clean[:60] + "%-" + _sha256(part.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         parts.append(clean)
     return str(PurePosixPath(*parts))
+
+
+def _sha256(data: bytes = b"") -> hashlib._Hash:
+    import hashlib  # only those who log files wait for it
+
+    return hashlib.sha256(data)
 
 
 @contextlib.contextmanager
 def _new(store: Path, digest: str) -> Iterator[BinaryIO]:
     """A file that appears under its name only when it is whole."""
     store.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = store / f".{secrets.token_hex(8)}.part"
+    partial = store / f".{os.urandom(8).hex()}.part"
     try:
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             yield file

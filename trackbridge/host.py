@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 from functools import lru_cache
 from pathlib import Path
+
+
+def name() -> str:
+    import socket
+
+    return socket.gethostname()
 
 
 @lru_cache(maxsize=1)
@@ -15,7 +20,7 @@ def identity() -> str:
         namespace = f"/{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
         namespace = ""
-    return socket.gethostname() + namespace
+    return name() + namespace
 
 
 def started(pid: int) -> int | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trackbridge import host
 from trackbridge.errors import SettingsError
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -103,14 +102,13 @@ def launch_id(environ: Mapping[str, str]) -> str:
 
 def random_id() -> str:
     """Ten characters, 50 bits: a million runs collide with a probability of about 1 in 2,000."""
-    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
-    return "".join(secrets.choice(alphabet) for _ in range(10))
+    return "".join("abcdefghijkmnpqrstuvwxyz23456789"[byte & 31] for byte in os.urandom(10))
 
 
 def shard_name(rank: int) -> str:
     """A name that no other process, on any host, has."""
-    host = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())[:40] or "host"
-    return f"r{rank}-{host}-{os.getpid()}-{secrets.token_hex(4)}"
+    where = re.sub(r"[^A-Za-z0-9]", "_", host.name())[:40] or "host"
+    return f"r{rank}-{where}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def _number(environ: Mapping[str, str], names: tuple[str, ...], default: int) -> int:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trackbridge import capture, host, identity, settings
+from trackbridge import host, identity, settings
 from trackbridge.errors import JournalError, SettingsError, TrackBridgeError
 from trackbridge.records import Start
 from trackbridge.report import Report
@@ -206,6 +206,8 @@ def _make_way(before: Run) -> None:
 
 
 def _begin(given: Settings, run_id: str | None, notes: str, job_type: str, *, explicit: bool) -> Run:
+    from trackbridge import capture
+
     who = identity.resolve(run_id, given.resume, explicit=explicit)
     targets = _targets(given, explicit)
     if given.mode == "disabled" or (who.rank > 0 and given.ranks == "zero"):

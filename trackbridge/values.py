@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import math
 import struct
-import wave
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -86,6 +85,8 @@ class Audio:
         if array.dtype.kind == "f":
             array = (array.clip(-1.0, 1.0) * 32767.0).round()
         buffer = io.BytesIO()
+        import wave
+
         with wave.open(buffer, "wb") as out:
             out.setnchannels(1 if array.ndim == 1 else int(array.shape[1]))
             out.setsampwidth(2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import threading
 import time
@@ -61,6 +60,8 @@ class SyncThread:
 
 def room(directory: Path) -> int:
     """Bytes of the disk of `directory` that may be used before only the share is left that belongs to others."""
+    import shutil
+
     try:
         usage = shutil.disk_usage(directory)
     except OSError:
