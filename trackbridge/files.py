@@ -58,14 +58,19 @@ def add_file(store: Path, source: Path, name: str) -> FileRef:
     return FileRef(name, digest, size)
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, its folder made, so that whatever happens the file is whole: the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("wb") as file:
+def replace(path: Path, data: bytes, *, sync: bool = True, mode: int = 0o666) -> None:
+    """Put `data` at `path`, so that whenever this process dies the file is whole: the old one or the new one.
+
+    Args:
+        sync: it is so after a power cut too.
+        mode: permissions, less what the umask takes.
+    """
+    partial = path.with_name(f".{path.name}-{os.getpid()}.part")
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(partial, path)
 
 

@@ -30,6 +30,7 @@ import msgspec
 from trackbridge.adapters import SIDECAR_FILE, Capabilities, Place, Position, Recovery, Requirements, Sidecar, Target
 from trackbridge.deviations import Deviation
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
+from trackbridge.files import replace
 from trackbridge.names import Names
 from trackbridge.projection import Projection
 from trackbridge.records import Artifact, Config, End, FileRef, Media, Metrics, Record, RunInfo, Start, Status, Summary, Tags
@@ -168,13 +169,13 @@ class JsonlWriter:
     def flush(self) -> Position:
         self._about.held = self._held
         with reachable(self._folder):
-            replace(self._folder / "run.json", msgspec.json.format(encode(self._about), indent=1))
+            replace(self._folder / "run.json", msgspec.json.format(encode(self._about), indent=1), sync=False)
         return Position(dict(self._held.sequences), {"bytes": dict(self._held.bytes)})
 
     def attach(self, sidecar: bytes, digest: str) -> None:
         with reachable(self._folder):
             (self._folder / SIDECAR_FILE).parent.mkdir(exist_ok=True)
-            replace(self._folder / SIDECAR_FILE, sidecar)
+            replace(self._folder / SIDECAR_FILE, sidecar, sync=False)
         self._about.sidecar_sha256 = digest
         self.flush()
 
@@ -402,13 +403,6 @@ def reachable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Unavailable(f"cannot write to {folder}: {error.strerror or error}") from error
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write `path` so that a reader sees the old content or the new one, whenever this process dies."""
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_bytes(content)
-    os.replace(scratch, path)
 
 
 adapter = JsonlAdapter()

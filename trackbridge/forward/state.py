@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from trackbridge import host
+from trackbridge import files, host
 from trackbridge.adapters import Position, Target
 from trackbridge.deviations import Deviation
 from trackbridge.records import Record, encode
@@ -92,7 +92,7 @@ class TargetState:
 
     def save_health(self, health: Health) -> None:
         health.time = time.time()
-        _replace(self.directory / "health.json", msgspec.json.encode(health))
+        files.replace(self.directory / "health.json", msgspec.json.encode(health), sync=False, mode=0o600)
 
     def cursor(self) -> Cursor:
         """The saved cursor; a fresh one when there is none. A damaged file counts as none: delivery then starts again, by recovery."""
@@ -103,7 +103,7 @@ class TargetState:
 
     def save_cursor(self, cursor: Cursor) -> None:
         """Replace the cursor; it survives a power cut, since records before it are not sent again."""
-        _replace(self.directory / "cursor.json", msgspec.json.encode(cursor), sync=True)
+        files.replace(self.directory / "cursor.json", msgspec.json.encode(cursor), mode=0o600)
 
     def bury(self, record: Record, reason: str) -> None:
         """Append `record` to the dead letters with its reason."""
@@ -201,13 +201,3 @@ def states(run: Path) -> Iterator[Health]:
             yield msgspec.json.decode(path.read_bytes(), type=Health)
         except (OSError, msgspec.DecodeError):
             continue
-
-
-def _replace(path: Path, data: bytes, sync: bool = False) -> None:
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        if sync:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, path)

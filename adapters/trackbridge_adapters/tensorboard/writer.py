@@ -228,6 +228,7 @@ class Writer:
         self.flush()
         path = self._folder / SIDECAR_FILE
         with outage(path):
+            path.parent.mkdir(exist_ok=True)
             files.replace(path, sidecar)
         self._show("sidecar", {"sha256": digest}, self._run.start)
         self.flush()

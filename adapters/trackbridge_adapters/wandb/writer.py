@@ -247,6 +247,7 @@ class Writer:
         path = self._fragment.files / SIDECAR_FILE
         with client.outage():
             new = not path.exists()
+            path.parent.mkdir(exist_ok=True)
             replace(path, sidecar)
             if new:
                 media.announce(self._run, path)
