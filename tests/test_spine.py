@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -11,16 +12,17 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import shared
 from tests.adapters.servers import free_port, mlflow_server
 from trackbridge import registry
 from trackbridge.adapters import Target
 from trackbridge.forward.state import State, states
+from trackbridge.testing.drive import descendants
 from trackbridge.transfer.verify import verify
 
 SCRIPT = """
@@ -35,6 +37,7 @@ for step in range(first, last):
 report = trackbridge.finish()
 print(report.delivered, sum(target.pending for target in report.targets))
 """
+until = functools.partial(shared.until, seconds=120)
 ALL = ("jsonl", "tensorboard", "mlflow", "wandb")
 
 
@@ -64,8 +67,7 @@ def journal() -> Path:
 
 
 def sync(*arguments: str) -> str:
-    command = [sys.executable, "-m", "trackbridge", "sync", str(journal()), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = shared.command("sync", str(journal()), *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -80,14 +82,6 @@ def verified(text: str) -> None:
     assert result.verified, str(result)
     listed = [info.id for info in registry.get(target(text).name).reader(target(text)).runs()]
     assert listed.count(journal().name) == 1
-
-
-def until(true: Callable[[], object], seconds: float = 120) -> None:
-    """Wait for what must come; the time is a bound for a hanging test, no expectation."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.05)
 
 
 # -- each tracker's own reader returns what was logged, and only the environment differs ----------------------------------------------------
@@ -152,16 +146,11 @@ def test_the_whole_job_is_killed_and_goes_on_as_one_run_in_each_tracker() -> Non
     assert [step for step, _ in in_jsonl(Path.cwd())][: last + 1] == list(range(last + 1))
 
 
-def children(pid: int) -> list[int]:
-    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout
-    return [int(child) for child in listed.split()]
-
-
 def test_the_trackers_own_process_is_killed() -> None:
     process = train(0, 10**9, TRACKBRIDGE_BACKEND="wandb")
     until(lambda: any(health.delivered > 100 for health in states(journal())))
     (health,) = states(journal())
-    (own, *_) = children(health.pid)
+    (own, *_) = descendants(health.pid)
     os.kill(own, signal.SIGKILL)
     until(lambda: any(later.opens > health.opens and later.delivered > health.delivered for later in states(journal())))
     os.kill(process.pid, signal.SIGKILL)
@@ -261,7 +250,7 @@ def test_the_journals_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         steps = [step for step, _ in in_jsonl(tmp_path)]
         assert 100 < len(steps) < 30_000
         assert steps == sorted(set(steps))
-        status = subprocess.run([sys.executable, "-m", "trackbridge", "status", "--json"], capture_output=True, text=True, check=False)
+        status = shared.command("status", "--json")
         assert status.returncode == 3
         (run,) = json.loads(status.stdout)
         assert run["refused"] == 2 * (30_000 - len(steps))

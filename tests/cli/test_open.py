@@ -15,17 +15,17 @@ import pytest
 
 import trackbridge
 from tests.adapters.servers import free_port
-from tests.cli.test_doctor import run
+from tests.shared import command
 
 
 def test_the_command_that_is_printed_shows_the_run(tmp_path: Path) -> None:
     logged = trackbridge.init("seen", name="by-a-browser", backend="tensorboard")
     trackbridge.log({"loss": 0.5}, step=1)
     assert trackbridge.finish().delivered
-    command = shlex.split(run("open", "tensorboard", "--print").stdout)
-    assert Path(command[0]).is_file()
+    printed = shlex.split(command("open", "tensorboard", "--print").stdout)
+    assert Path(printed[0]).is_file()
     port = free_port()
-    server = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], stderr=subprocess.DEVNULL, start_new_session=True)
+    server = subprocess.Popen([*printed, "--host", "127.0.0.1", "--port", str(port)], stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         runs, end = "", time.monotonic() + 60
         while logged.id not in runs and time.monotonic() < end:
@@ -48,11 +48,11 @@ def test_the_command_that_is_printed_shows_the_run(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_printed(target: str, told: str) -> None:
-    assert told in run("open", target, "--print").stdout
+    assert told in command("open", target, "--print").stdout
 
 
 def test_a_backend_without_a_ui_says_where_its_files_are(tmp_path: Path) -> None:
-    done = run("open", f"jsonl:{tmp_path}/j")
+    done = command("open", f"jsonl:{tmp_path}/j")
     assert done.returncode == 0
     assert f"{tmp_path}/j" in done.stderr
     assert sys.executable not in done.stderr

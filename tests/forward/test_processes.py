@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import trackbridge
+from tests.shared import command, until
 from trackbridge.adapters import Target
 from trackbridge.forward.state import State, TargetState, states
 from trackbridge.transfer.verify import verify
@@ -25,18 +25,6 @@ def held(folder: Path) -> list[int]:
     """The steps in the jsonl backend's file."""
     (path,) = folder.rglob("metrics.jsonl")
     return [json.loads(line)["step"] for line in path.read_text().splitlines()]
-
-
-def until(true: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for what must come; the time is a bound for a hanging test, no expectation."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.02)
-
-
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "trackbridge", *arguments], capture_output=True, text=True, check=False)
 
 
 def test_a_run_is_delivered_and_verified(tmp_path: Path) -> None:
