@@ -22,9 +22,10 @@ from trackbridge_comparison.schema import Spec, Way
 AXIS = "fidelity"
 TITLE = "Fidelity"
 METHOD = """The canonical run of the conformance suite goes through the adapter's Writer in one process and is read by the tracker's own reader in
-another. Natively is what the tracker itself tells its user, in its UI or by its reader; no hidden copy is read. The run is cut into traits (scalar: NaN, key: case only, step: repeated ...); a trait counts when everything in it is equal, value, type,
-step and order, and the time to the nanosecond in the traits that are about time. Ordinary is what most training scripts log; hostile is all the rest. With the sidecar, scalars, configuration, summary and
-text are taken from the attached journal; other traits count as they are natively. Measured through TrackBridge's Writer, which already avoids
+another. Natively is what the tracker itself tells its user, in its UI or by its reader; no hidden copy is read. The run is cut into traits
+(scalar: NaN, key: case only, step: repeated ...); a trait counts when everything in it is equal, value, type, step and order, and the time to
+the nanosecond in the traits that are about time. Ordinary is what most training scripts log; hostile is all the rest. With the sidecar, scalars,
+configuration, summary and text are taken from the attached journal; other traits count as they are natively. Measured through TrackBridge's Writer, which already avoids
 what can be avoided; what the trackers' own clients would change on top is not measured here."""
 
 KINDS = ("ordinary", "hostile")
