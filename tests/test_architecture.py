@@ -33,12 +33,13 @@ ALLOWED = {
     "sidecar": {"deviations", "journal", "normal", "projection", "records"},
     "adapters": {"deviations", "errors", "names", "projection", "records"},
     "stream": {"records"},
-    "environments": {"errors"},
+    "environments": {"errors", "registry"},
     "registry": {"adapters", "environments", "errors", "remote"},
     "remote": {"adapters", "errors", "records", "registry", "stream"},
     "run": {"deviations", "errors", "files", "identity", "journal", "records", "redact", "report", "settings", "summary", "values"},
     "forward": {
-        "adapters", "deviations", "errors", "forward", "host", "journal", "normal", "records", "registry", "report", "run", "sidecar", "summary",
+        "adapters", "deviations", "errors", "files", "forward", "host", "journal", "normal", "records", "registry", "report", "run", "sidecar",
+        "summary",
     },
     "transfer": {"adapters", "deviations", "errors", "forward", "journal", "normal", "projection", "records", "registry", "sidecar", "transfer"},
     "session": {

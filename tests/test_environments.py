@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import trackbridge
+from tests.shared import command
 from trackbridge import environments, registry
 from trackbridge.adapters import Target
+from trackbridge.environments import Environment
 from trackbridge.errors import BackendError, RunNotFound
 from trackbridge.transfer.verify import verify
 
@@ -30,10 +32,6 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     environments.create("tensorboard")
     real = registry.missing
     monkeypatch.setattr(registry, "missing", lambda requires: ["tensorboard"] if requires.extra == "tensorboard" else real(requires))
-
-
-def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "trackbridge", *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -54,19 +52,13 @@ def test_writing_and_reading_happen_where_the_client_is() -> None:
         list(registry.reader(Target("tensorboard", str(Path("tensorboard-logs").absolute()))).read("absent"))
 
 
-def test_nothing_of_the_training_environment_is_there(tmp_path: Path) -> None:
-    command = environments.create("tensorboard").command("trackbridge.remote")
-    module = command.pop()
-    code = Path(command[-1]).joinpath("probe.py")
-    assert module == "trackbridge.remote"
-    assert not code.exists()
-    asked = "import sys, json; print(json.dumps(sys.path))"
+def test_nothing_of_the_training_environment_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sitecustomize.py").write_text("raise SystemExit('PYTHONPATH was read')")
-    result = subprocess.run(
-        [command[0], "-I", "-c", asked], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=True
-    )
-    here = Path(trackbridge.__file__).parents[1]
-    assert not [place for place in json.loads(result.stdout) if place.startswith(str(here))]
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    asked = environments.create("tensorboard").command("site")  # which prints where modules are looked for
+    printed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert str(environments.source("tensorboard")) in printed
+    assert str(Path(trackbridge.__file__).parents[1]) not in printed
 
 
 def test_without_client_and_environment_the_error_names_both_remedies(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,8 +153,19 @@ def test_an_archive_cannot_leave_its_folder(own_cache: Path, tmp_path: Path, mon
     assert environments.listing() == []
 
 
+@pytest.mark.parametrize("change", [{"backend": "../../escaped"}, {"key": "/../../escaped"}, {"backend": "absent"}])
+def test_an_archive_does_not_choose_where_it_is_put(own_cache: Path, tmp_path: Path, change: dict[str, str]) -> None:
+    told = Environment(backend="jsonl", key="0" * 12, python="3.11", versions={}, megabytes=0.0, seconds=0.0)
+    (tmp_path / "environment.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(told, **change)))
+    with tarfile.open(tmp_path / "env.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "environment.json", "environment.json")
+    with pytest.raises(BackendError, match="is no environment"):
+        environments.take(tmp_path / "env.tar.gz")
+    assert list(tmp_path.rglob("*escaped*")) == []
+
+
 def test_the_command_line(own_cache: Path) -> None:
-    assert run_command("env", "create", "jsonl").returncode == 2
-    assert "pip install 'trackbridge[jsonl]'" in run_command("env", "create", "jsonl").stderr
-    assert run_command("env", "create", "absent").returncode == 2
-    assert json.loads(run_command("env", "list", "--json").stdout) == []
+    assert command("env", "create", "jsonl").returncode == 2
+    assert "pip install 'trackbridge[jsonl]'" in command("env", "create", "jsonl").stderr
+    assert command("env", "create", "absent").returncode == 2
+    assert json.loads(command("env", "list", "--json").stdout) == []

@@ -86,6 +86,11 @@ class Requirements:
     pins: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ()
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the distributions."""
+        return [one.partition(">=")[0] for one in self.distributions]
+
 
 class Position(msgspec.Struct, frozen=True):
     """What a backend holds for certain.

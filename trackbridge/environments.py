@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import msgspec
 
+from trackbridge import registry
 from trackbridge.errors import BackendError
 
 DESCRIPTION = "environment.json"
@@ -80,7 +82,7 @@ def folder(backend: str) -> Path:
     Raises:
         BackendError: no adapter has this name.
     """
-    *_, package = _packages(_point(backend)).values()
+    *_, package = _packages(registry.point(backend)).values()
     return (package if package.is_dir() else package.parent) / "environments"
 
 
@@ -153,8 +155,9 @@ def take(file: Path) -> Environment:
     try:
         with tarfile.open(file, "r:gz") as archive:
             description = archive.extractfile(DESCRIPTION)
-            assert description is not None
-            told = msgspec.json.decode(description.read(), type=Environment)
+            told = msgspec.json.decode(description.read() if description else b"", type=Environment)
+            if not re.fullmatch(r"[0-9a-f]{12}", told.key) or told.backend not in registry.names():  # they name the folder
+                raise KeyError(f"backend {told.backend!r}, key {told.key!r}")
             with _locked(f"{told.backend}.lock"), _fresh(told.backend, told.key) as (scratch, final):
                 uv("venv", "--quiet", "--offline", "--relocatable", "--python", told.python, str(scratch))
                 for member in archive.getmembers():
@@ -167,7 +170,7 @@ def take(file: Path) -> Environment:
 
 def source(backend: str) -> Path:
     """A copy of this library and of the distribution that holds the adapter, by content; made when it is absent."""
-    packages = _packages(metadata.entry_points(group="trackbridge.adapters")["memory"]) | _packages(_point(backend))
+    packages = _packages(registry.point("memory")) | _packages(registry.point(backend))
     files = {}
     for name, folder in packages.items():
         for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
@@ -176,7 +179,7 @@ def source(backend: str) -> Path:
     digest = hashlib.sha256()
     for name, path in files.items():
         digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    points = "".join(f"{point.name} = {point.value}\n" for point in sorted(metadata.entry_points(group="trackbridge.adapters")))
+    points = "".join(f"{name} = {registry.point(name).value}\n" for name in registry.names())
     digest.update(points.encode())
     final = root() / "sources" / digest.hexdigest()[:16]
     if final.is_dir():
@@ -190,7 +193,7 @@ def source(backend: str) -> Path:
         told = Path(scratch, "trackbridge-copy.dist-info")
         told.mkdir()
         told.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: trackbridge\nVersion: {metadata.version('trackbridge')}\n")
-        told.joinpath("entry_points.txt").write_text(f"[trackbridge.adapters]\n{points}")
+        told.joinpath("entry_points.txt").write_text(f"[{registry.GROUP}]\n{points}")
         with contextlib.suppress(OSError):  # another process was quicker
             os.rename(scratch, final)
             os.mkdir(scratch)
@@ -200,7 +203,8 @@ def source(backend: str) -> Path:
 def _make(backend: str, pinned: Path, python: str | None) -> Environment:
     begun = time.monotonic()
     request = python or _allowed(backend)
-    key = _key(pinned, _version(request))
+    version = _version(request)
+    key = _key(pinned, version)
     with _fresh(backend, key) as (scratch, final):
         uv("venv", "--quiet", "--relocatable", "--python", request, str(scratch))
         uv("pip", "install", "--quiet", "--python", str(scratch / "bin" / "python"), "--require-hashes", "--requirement", str(pinned))
@@ -208,7 +212,7 @@ def _make(backend: str, pinned: Path, python: str | None) -> Environment:
         made = Environment(
             backend=backend,
             key=key,
-            python=_version(request),
+            python=version,
             versions={found.name: found.version for found in metadata.distributions(path=[str(packages)])},
             megabytes=round(sum(path.stat().st_size for path in packages.rglob("*") if path.is_file()) / 1e6, 1),
             seconds=round(time.monotonic() - begun, 1),
@@ -247,7 +251,7 @@ def _key(pinned: Path, python: str) -> str:
 
 def _allowed(backend: str) -> str:
     """The interpreter to ask uv for: this one, where the adapter's range allows it."""
-    low, high = _point(backend).load().requires.python
+    low, high = registry.get(backend).requires.python
     return sys.executable if (3, low) <= sys.version_info[:2] < (3, high) else f">=3.{low},<3.{high}"
 
 
@@ -271,19 +275,12 @@ def uv(*arguments: str) -> str:
     except (ImportError, FileNotFoundError):
         binary = shutil.which("uv") or ""
     if not binary:
-        raise BackendError("environments are made with uv, which is not installed: run  pip install uv")
+        raise BackendError("environments are made with uv, which is not installed", "pip install uv")
     environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
     done = subprocess.run([binary, *arguments], capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise BackendError(f"uv {' '.join(arguments[:2])} failed: {done.stderr.strip()[-2000:]}")
     return done.stdout
-
-
-def _point(backend: str) -> metadata.EntryPoint:
-    points = metadata.entry_points(group="trackbridge.adapters", name=backend)
-    if not points:
-        raise BackendError(f"unknown backend {backend!r}")
-    return next(iter(points))
 
 
 def _packages(point: metadata.EntryPoint) -> dict[str, Path]:

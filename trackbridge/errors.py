@@ -12,7 +12,16 @@ class SettingsError(TrackBridgeError, ValueError):
 
 
 class BackendError(TrackBridgeError):
-    """A backend is unknown, or its client is not installed here."""
+    """A backend is unknown, or its client is not installed here.
+
+    Args:
+        problem: what is wrong.
+        remedy: the command that mends it, if there is one; the message has both.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem}: run  {remedy}" if remedy else problem)
+        self.problem, self.remedy = problem, remedy
 
 
 class JournalError(TrackBridgeError, OSError):

@@ -12,13 +12,14 @@ from trackbridge.errors import SettingsError
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 LAUNCHERS = {
-    "MLFLOW_RUN_ID": "mlflow",
-    "WANDB_RUN_ID": "wandb",
-    "CLEARML_TASK_ID": "clearml",
-    "COMET_EXPERIMENT_KEY": "comet",
-    "RUN_ID": "guild",
+    "mlflow": ("MLFLOW_RUN_ID",),
+    "wandb": ("WANDB_RUN_ID",),
+    "clearml": ("CLEARML_TASK_ID",),
+    "comet": ("COMET_EXPERIMENT_KEY",),
+    "guild": ("RUN_ID", "RUN_DIR"),
 }
-"""Variables in which a tracker's own launcher (``mlflow run``, a W&B agent, ``guild run``) names the run that it made, and which tracker's."""
+"""The variables that a tracker's own launcher (``mlflow run``, a W&B agent, ``guild run``) sets, all of them; the first is the id of the run that it
+made."""
 
 _RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _WORLD = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
@@ -82,9 +83,9 @@ def resolve(run_id: str | None, resume: str, environ: Mapping[str, str] | None =
 
 def launched_run(environ: Mapping[str, str]) -> tuple[str, str]:
     """The tracker whose launcher started this process, and the id of the run that it made; empty when none did."""
-    for variable, tracker in LAUNCHERS.items():
-        run_id = environ.get(variable, "")
-        if RUN_ID.fullmatch(run_id) and (tracker != "guild" or environ.get("RUN_DIR")):
+    for tracker, variables in LAUNCHERS.items():
+        run_id = environ.get(variables[0], "")
+        if RUN_ID.fullmatch(run_id) and all(environ.get(variable) for variable in variables):
             return tracker, run_id
     return "", ""
 

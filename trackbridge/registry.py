@@ -6,9 +6,13 @@ import re
 import sys
 from functools import lru_cache
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from trackbridge.adapters import Adapter, Reader, Requirements, Target
 from trackbridge.errors import BackendError
+
+if TYPE_CHECKING:
+    from trackbridge.environments import Environment
 
 GROUP = "trackbridge.adapters"
 
@@ -23,17 +27,26 @@ def names() -> list[str]:
     return sorted(_entry_points())
 
 
-def get(name: str) -> Adapter:
-    """The adapter of this name.
+def point(name: str) -> metadata.EntryPoint:
+    """The entry point of the adapter of this name.
 
     Raises:
         BackendError: no adapter has this name; the message lists those that exist.
     """
-    point = _entry_points().get(name)
-    if point is None:
+    found = _entry_points().get(name)
+    if found is None:
         known = ", ".join(names()) or "none (is trackbridge installed? `pip install trackbridge`)"
         raise BackendError(f"unknown backend {name!r}; known backends: {known}")
-    adapter: Adapter = point.load()
+    return found
+
+
+def get(name: str) -> Adapter:
+    """The adapter of this name.
+
+    Raises:
+        BackendError: see :func:`point`.
+    """
+    adapter: Adapter = point(name).load()
     return adapter
 
 
@@ -64,12 +77,12 @@ def check(name: str) -> Adapter:
     adapter = get(name)
     lacking = missing(adapter.requires)
     if lacking:
-        raise BackendError(f"backend {name!r} needs {', '.join(lacking)}: run  {_remedy(adapter)}")
+        raise _absent(adapter, lacking)
     return adapter
 
 
-def command(name: str, module: str) -> list[str]:
-    """The beginning of a command that runs `module` of this library where the client of this backend is: here, else in its environment.
+def home(name: str) -> Environment | None:
+    """Where the client of this backend is: None for this interpreter, else its environment.
 
     Raises:
         BackendError: unknown, or its client is in neither; the message names the commands that install it.
@@ -77,41 +90,51 @@ def command(name: str, module: str) -> list[str]:
     adapter = get(name)
     lacking = missing(adapter.requires)
     if not lacking:
-        return [sys.executable, "-I", "-m", module]
+        return None
     from trackbridge import environments
 
     environment = environments.find(name)
-    if environment is not None:
-        return environment.command(module)
-    raise BackendError(f"backend {name!r} needs {', '.join(lacking)}: run  {_remedy(adapter)}")
+    if environment is None:
+        raise _absent(adapter, lacking)
+    return environment
+
+
+def command(name: str, module: str) -> list[str]:
+    """The beginning of a command that runs `module` of this library where the client of this backend is.
+
+    Raises:
+        BackendError: see :func:`home`.
+    """
+    environment = home(name)
+    return [sys.executable, "-I", "-m", module] if environment is None else environment.command(module)
 
 
 def reader(target: Target) -> Reader:
     """A Reader of `target`, whose work is done where its client is.
 
     Raises:
-        BackendError: see :func:`command`.
+        BackendError: see :func:`home`.
     """
-    adapter = get(target.name)
-    if not missing(adapter.requires):
-        return adapter.reader(target)
+    if home(target.name) is None:
+        return get(target.name).reader(target)
     from trackbridge import remote
 
-    return remote.RemoteReader(target, command(target.name, remote.__name__))
+    return remote.RemoteReader(target)
 
 
-def _remedy(adapter: Adapter) -> str:
+def _absent(adapter: Adapter, lacking: list[str]) -> BackendError:
     from trackbridge import environments
 
     install = f"pip install 'trackbridge[{adapter.requires.extra}]'"
-    return f"{install}  or  trackbridge env create {adapter.name}" if environments.requirements(adapter.name) else install
+    if environments.requirements(adapter.name):
+        install += f"  or  trackbridge env create {adapter.name}"
+    return BackendError(f"backend {adapter.name!r} needs {', '.join(lacking)}", install)
 
 
 def versions(requires: Requirements) -> dict[str, str]:
     """The installed versions of the distributions of `requires`; those that are absent are left out."""
     found = {}
-    for wanted in requires.distributions:
-        distribution = wanted.partition(">=")[0]
+    for distribution in requires.names:
         try:
             found[distribution] = metadata.version(distribution)
         except metadata.PackageNotFoundError:

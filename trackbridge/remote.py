@@ -30,10 +30,14 @@ FAILED, NOT_FOUND = 1, 3
 
 
 class RemoteReader:
-    """Reads `target` by a child process; `command` begins a command that runs this module where the client is."""
+    """Reads `target` by a child process, which runs this module where the client is.
 
-    def __init__(self, target: Target, command: Sequence[str]) -> None:
-        self._target, self._command = target, list(command)
+    Raises:
+        BackendError: the client is nowhere.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target, self._command = target, registry.command(target.name, __name__)
 
     def runs(self) -> Iterator[RunInfo]:
         for frame in self._ask("runs"):

@@ -240,13 +240,13 @@ def _begin(given: Settings, run_id: str | None, notes: str, job_type: str, *, ex
 
 
 def _take_config(run: Run, target: Any) -> None:
-    """Fill the configuration with the hyper-parameters that the tracker's launcher put into the run which it made."""
-    from trackbridge import registry, remote
+    """Fill the configuration with the hyper-parameters that the tracker's launcher put into the run which it made. A child reads them: no client
+    is imported into the training process."""
     from trackbridge.normal import normal, unflatten
+    from trackbridge.remote import RemoteReader
 
     try:
-        reader = remote.RemoteReader(target, registry.command(target.name, remote.__name__))
-        given = unflatten(normal(reader.read(run.id)).config)
+        given = unflatten(normal(RemoteReader(target).read(run.id)).config)
     except TrackBridgeError as error:
         warn(f"the hyper-parameters of the run that {target.name} launched cannot be read: {error}")
     else:
@@ -278,8 +278,9 @@ def _targets(given: Settings, explicit: bool) -> tuple[Any, ...]:
     for target in Target.parse_all(given.backend):
         try:
             adapter = registry.get(target.name)
-            if explicit and given.mode == "online":  # raises where the client is missing
-                registry.check(target.name) if given.forward == "thread" else registry.command(target.name, "")
+            if explicit and given.mode == "online":
+                find_client = registry.check if given.forward == "thread" else registry.home
+                find_client(target.name)
         except TrackBridgeError as error:
             if explicit:
                 raise

@@ -350,6 +350,7 @@ class MlflowReader:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._client = client(target)
+        self._projects: dict[str, str] = {}  # names of the experiments that were searched
 
     def runs(self) -> Iterator[RunInfo]:
         for run in self._search():
@@ -394,7 +395,7 @@ class MlflowReader:
         described = info if isinstance(info, dict) else {}
         back = {theirs: ours for ours, theirs in STATUS.items()}
         if ID not in tags:  # written by others
-            described = {"name": run.info.run_name or "", "project": self._client.get_experiment(run.info.experiment_id).name}
+            described = {"name": run.info.run_name or "", "project": self._projects[run.info.experiment_id]}
         return RunInfo(
             id=tags.get(ID, run.info.run_id),
             notes=notes,
@@ -407,7 +408,8 @@ class MlflowReader:
 
     def _search(self, condition: str = "") -> Iterator[Any]:
         experiments = self._client.search_experiments()
-        wanted = [one.experiment_id for one in experiments if not self._target.project or one.name == self._target.project]
+        self._projects = {one.experiment_id: one.name for one in experiments if self._target.project in ("", one.name)}
+        wanted = list(self._projects)
         token = None
         while wanted:
             page = self._client.search_runs(wanted, condition, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token)

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trackbridge import environments, registry, settings
-from trackbridge.adapters import Adapter, Target
+from trackbridge.adapters import Target
 from trackbridge.cli.common import PENDING, Json, console, told_errors
 from trackbridge.errors import BackendError
 
@@ -90,12 +90,15 @@ def diagnose(target: Target) -> Diagnosis:
     """
     adapter = registry.get(target.name)
     target = adapter.resolve(target, Path.cwd())
-    client, versions = _client(adapter)
-    problem, remedy = "", ""
+    client, versions, problem, remedy = "", dict[str, str](), "", ""
     try:
-        registry.command(target.name, "")
+        environment = registry.home(target.name)
     except BackendError as error:
-        problem, _, remedy = str(error).partition(": run  ")
+        problem, remedy = error.problem, error.remedy
+    else:
+        client = "here" if environment is None else "environment"
+        found = registry.versions(adapter.requires) if environment is None else environment.versions
+        versions = {name: found[name] for name in adapter.requires.names if name in found}
     trouble, advice = _trouble(target)
     return Diagnosis(
         backend=target.name,
@@ -108,16 +111,6 @@ def diagnose(target: Target) -> Diagnosis:
         problem="; ".join(filter(None, (problem, trouble))),
         remedy=remedy or advice,
     )
-
-
-def _client(adapter: Adapter) -> tuple[str, dict[str, str]]:
-    if not registry.missing(adapter.requires):
-        return "here", registry.versions(adapter.requires)
-    environment = environments.find(adapter.name)
-    if environment is None:
-        return "", {}
-    wanted = {one.partition(">=")[0] for one in adapter.requires.distributions}
-    return "environment", {name: version for name, version in environment.versions.items() if name in wanted}
 
 
 def _trouble(target: Target) -> tuple[str, str]:

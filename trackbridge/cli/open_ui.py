@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -26,9 +27,10 @@ def open_ui(
         adapter = registry.get(parsed.name)
         parsed = adapter.resolve(parsed, Path.cwd())
         command = adapter.ui(parsed)
-        interpreter = registry.command(parsed.name, "")[0]
+        environment = registry.home(parsed.name)
     if command:
-        beside = Path(interpreter).with_name(command[0])
+        interpreter = Path(sys.executable) if environment is None else environment.interpreter
+        beside = interpreter.with_name(command[0])
         command = [str(beside) if beside.exists() else shutil.which(command[0]) or command[0], *command[1:]]
     if only_print:
         console.print(shlex.join(command) if command else parsed.location, soft_wrap=True, markup=False, highlight=False)

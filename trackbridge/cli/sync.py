@@ -75,7 +75,7 @@ def _begin(path: Path, target: Target, watch: bool, at_work: dict[tuple[Path, st
 
 def _target(text: str) -> Target:
     target = Target.parse(text)
-    registry.command(target.name, "")  # raises where the client is missing
+    registry.home(target.name)  # raises where the client is missing
     return registry.get(target.name).resolve(target, Path.cwd())
 
 

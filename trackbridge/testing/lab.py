@@ -174,7 +174,7 @@ class Lab:
 
     def _python(self, module: str) -> list[str]:
         """How to run `module` where the client is."""
-        here = ":" in self.subject.name or not registry.missing(self.subject.adapter().requires)
+        here = ":" in self.subject.name or registry.home(self.subject.name) is None
         return [sys.executable, "-m", module] if here else registry.command(self.subject.name, module)
 
     def _child(self, module: str, *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None) -> None:

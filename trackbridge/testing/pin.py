@@ -19,9 +19,8 @@ LIBRARY = ("msgspec", "tenacity")
 
 def wanted(requires: Requirements) -> list[str]:
     """The requirements to resolve: what was tested exactly, the rest as declared."""
-    names = [one.partition(">=")[0] for one in requires.distributions]
     exact = [f"{name}=={requires.tested[name]}" for name in requires.tested]
-    return sorted({*exact, *(name for name in (*names, *LIBRARY) if name not in requires.tested), *requires.pins})
+    return sorted({*exact, *(name for name in (*requires.names, *LIBRARY) if name not in requires.tested), *requires.pins})
 
 
 def pin(name: str) -> Path:
