@@ -211,7 +211,10 @@ def _extension(code: int, data: memoryview) -> Any:
 
 
 _DECODER = msgspec.msgpack.Decoder(list[KNOWN], ext_hook=_extension)
+_ONE = msgspec.msgpack.Decoder(KNOWN, ext_hook=_extension)
 _UNTYPED = msgspec.msgpack.Decoder(list[list[Any]], ext_hook=_extension)
+_UNTYPED_ONE = msgspec.msgpack.Decoder(list[Any], ext_hook=_extension)
+_STRING = range(0xA0, 0xC0)  # the first byte of a short string in msgpack
 
 
 def encode(events: Sequence[Event]) -> bytes:
@@ -223,15 +226,16 @@ def encode(events: Sequence[Event]) -> bytes:
 
 
 def decode(payload: bytes) -> Sequence[AnyEvent]:
-    """The events of one block.
+    """The events of one block: one event, whose array begins with the name of its kind, or an array of events.
 
     Raises:
-        msgspec.DecodeError: the payload is not msgpack, or not a list of events.
+        msgspec.DecodeError: the payload is not msgpack, or not events.
     """
+    one = payload[1:2] and payload[1] in _STRING
     try:
-        return _DECODER.decode(payload)
+        return [_ONE.decode(payload)] if one else _DECODER.decode(payload)
     except msgspec.ValidationError:
-        return [_convert(fields) for fields in _UNTYPED.decode(payload)]
+        return [_convert(fields) for fields in ([_UNTYPED_ONE.decode(payload)] if one else _UNTYPED.decode(payload))]
 
 
 def _convert(fields: list[Any]) -> AnyEvent:

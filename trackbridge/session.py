@@ -158,8 +158,11 @@ def current() -> Run:
 def log(values: Mapping[str, Any], step: int | None = None) -> None:
     """Log to the run of this process: see :meth:`Run.log`. Without ``init`` a run is begun with the defaults; never raises then."""
     run = _current
-    if run is None or not run._metrics(values, step):
-        current().log(values, step)
+    if run is not None:
+        metrics = run._metrics  # a variable: calling the attribute itself is slower
+        if metrics(values, step):
+            return
+    current().log(values, step)
 
 
 def log_artifact(

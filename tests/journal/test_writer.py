@@ -36,7 +36,7 @@ def calls(folder: Path) -> list[Metrics]:
 
 
 def test_segments_roll_and_read_as_one(tmp_path: Path) -> None:
-    writer = begin(tmp_path, segment_bytes=2000)
+    writer = begin(tmp_path, segment_bytes=1500)
     for call in range(500):
         assert writer.metrics({"a": call}, call) or writer.append([Metrics(1, call, call, {"a": call})], is_call=True)
     writer.close()

@@ -1,4 +1,4 @@
-"""Appends records to a shard. When :meth:`ShardWriter.metrics` or :meth:`ShardWriter.append` has returned True, the records survive the death
+"""Appends records to a shard. When :attr:`ShardWriter.metrics` or :meth:`ShardWriter.append` has returned True, the records survive the death
 of the process: the kernel has them."""
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 REFUSED = struct.Struct("<8sQQQ")
 REFUSED_MAGIC = b"TBREFUSE"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_MASK = 0xFFFFFFFF
 _PLAIN = frozenset((float, int, bool, type(None)))
 _pack, _write = HEADER.pack, os.write
 
@@ -42,9 +41,42 @@ class ShardWriter:
         power: sync to the disk in each call, so that nothing is lost to a power cut.
         warn: called with a message for people, once per kind of problem.
 
+    Attributes:
+        metrics: the one hot path, ``metrics(values, step)``: append one call of plain numbers. False when nothing was appended: then
+            :meth:`append` is to be used, which takes everything, and counts what is refused. Plain means that all keys are in
+            :attr:`known`, and that the values are Python's own numbers, bool or None.
+
     Raises:
         JournalError: the directory cannot be written; the message names the remedy.
     """
+
+    __slots__ = (  # quicker in the hot path than a dict
+        "__weakref__",
+        "_disk_bytes",
+        "_earlier",
+        "_fd",
+        "_limit",
+        "_lock",
+        "_max_bytes",
+        "_others",
+        "_power",
+        "_refused_fd",
+        "_room",
+        "_segment",
+        "_segment_bytes",
+        "_sequence",
+        "_synced",
+        "_warn",
+        "_warned",
+        "directory",
+        "known",
+        "metrics",
+        "on_network",
+        "refused_calls",
+        "refused_values",
+        "run_id",
+        "shard",
+    )
 
     def __init__(
         self,
@@ -60,10 +92,9 @@ class ShardWriter:
         self.directory, self.run_id, self.shard = directory, run_id, shard
         self.on_network = False  # the sync thread then syncs rarely
         self.refused_calls = self.refused_values = 0
-        self._renew_lock()
-        self._encode = msgspec.msgpack.Encoder().encode
         self._sequence = self._others = self._segment = self._synced = self._earlier = self._limit = self._room = 0
         self.known: set[str] = set()  # keys that were looked at, and need not be again
+        self._renew_lock()
         self._fd = self._refused_fd = -1
         self._max_bytes, self._segment_bytes, self._power, self._warn = max_bytes, segment_bytes, power, warn
         self._disk_bytes = sys.maxsize  # what the shard may hold for the sake of the disk
@@ -94,39 +125,6 @@ class ShardWriter:
     def _size(self) -> int:
         """Bytes in this segment: the limit that :attr:`_room` was counted down from, less what is left of it."""
         return self._limit - self._room
-
-    def metrics(self, values: Mapping[str, Any], step: int | None) -> bool:
-        """Append one call of plain numbers, the one hot path; False when nothing was appended: then :meth:`append` is to be used, which
-        takes everything, and counts what is refused.
-
-        Plain means that all keys are in :attr:`known`, and that the values are Python's own numbers, bool or None.
-        """
-        try:
-            known = self.known
-            for key, value in values.items():
-                if key not in known or type(value) not in _PLAIN:
-                    return False
-            if not (step is None or type(step) is int):
-                return False
-            self._acquire()  # cheaper than `with`
-            try:
-                sequence = self._sequence
-                payload = self._encode((("m", time_ns(), sequence - self._others, step, values),))
-                low = sequence & _MASK
-                block = _pack(MAGIC, len(payload), crc32(payload, low), low) + payload
-                length = len(block)
-                if length > self._room:
-                    return False
-                if _write(self._fd, block) != length:
-                    self._cut()
-                    return False
-                self._sequence = sequence + 1
-                self._room -= length
-                return True
-            finally:
-                self._release()
-        except (TypeError, AttributeError, OverflowError, ValueError, OSError):
-            return False
 
     def append(self, events: Sequence[Event] | Callable[[int], Sequence[Event]], *, is_call: bool = False, vital: bool = False) -> bool:
         """Append `events` as one block; False when they were refused and counted.
@@ -199,7 +197,7 @@ class ShardWriter:
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()
-        self._acquire, self._release = self._lock.acquire, self._lock.release
+        self.metrics = _hot_path(self)
 
     # -- under the lock --------------------------------------------------------------------------------------------------------------
 
@@ -315,6 +313,39 @@ class ShardWriter:
             if fd >= 0:
                 os.close(fd)
         self._fd = self._refused_fd = -1
+
+
+def _hot_path(writer: ShardWriter) -> Callable[[Mapping[str, Any], int | None], bool]:
+    """The function :attr:`ShardWriter.metrics`: a closure, since its variables are read quicker than attributes."""
+    known, encode, acquire, release = writer.known, msgspec.msgpack.Encoder().encode, writer._lock.acquire, writer._lock.release
+
+    def metrics(values: Mapping[str, Any], step: int | None) -> bool:
+        try:
+            for key in values:
+                if key not in known or type(values[key]) not in _PLAIN:
+                    return False
+            if type(step) is not int and step is not None:
+                return False
+            acquire()  # cheaper than `with`
+            try:
+                sequence = writer._sequence
+                payload = encode(("m", time_ns(), sequence - writer._others, step, values))
+                block = _pack(MAGIC, len(payload), crc32(payload, sequence), sequence) + payload  # from 2**32 on: struct.error
+                room = writer._room - len(block)
+                if room < 0:
+                    return False
+                if _write(writer._fd, block) != len(block):
+                    writer._cut()
+                    return False
+                writer._room = room
+                writer._sequence = sequence + 1
+                return True
+            finally:
+                release()
+        except (TypeError, AttributeError, OverflowError, ValueError, OSError, struct.error):
+            return False
+
+    return metrics
 
 
 def refused(directory: Path, shard: str) -> tuple[int, int]:
