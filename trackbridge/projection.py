@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from trackbridge.deviations import Deviation, Reason
+from trackbridge.deviations import Deviation, Ledger, Reason
 from trackbridge.records import Scalar
 
 
@@ -82,6 +82,10 @@ class Rule(Generic[Item]):
     apply: Callable[[Item], Item | None]
 
 
+SHARED = {Reason.TIMESTAMP: "time", Reason.STEP_CHANGED: "step"}
+"""Deviations that concern all keys of a call alike, and the subject that they are counted for."""
+
+
 class Projection:
     """The rules of one flavour of a tracker, applied in order."""
 
@@ -107,6 +111,13 @@ class Projection:
                 result = after
         return result, changed
 
+    def held(self, ledger: Ledger, on: str, item: Item, subject: str, original: object) -> Item | None:
+        """:meth:`apply`, for Writers: the rules that changed `item` are counted in `ledger`, for `subject`."""
+        result, changed = self.apply(on, item)
+        for rule in changed:
+            ledger.add(deviation(rule, subject, original))
+        return result
+
     def series(self, points: Sequence[Point]) -> list[Point]:
         """What the tracker will hold of one key: the scalar rules on each point, then the series rules on all."""
         kept = [after for point in points if (after := self.apply("scalar", point)[0]) is not None]
@@ -115,8 +126,8 @@ class Projection:
 
 
 def deviation(rule: Rule[Any], subject: str, original: Any) -> Deviation:
-    """The ledger's row for one application of `rule`."""
-    return Deviation(rule.reason, subject, 1, f"{original!r:.80}: {rule.what}")
+    """The ledger's row for one application of `rule`; a changed time or step concerns all keys of a call alike."""
+    return Deviation(rule.reason, SHARED.get(rule.reason, subject), 1, f"{original!r:.80}: {rule.what}")
 
 
 def same(left: Any, right: Any) -> bool:

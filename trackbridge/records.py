@@ -180,11 +180,24 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     provenance: dict[str, Any] = {}
     directory: Path | None = None
 
-    def content(self, ref: FileRef) -> Path:
-        """The file in the run's folder that holds the bytes of `ref`."""
-        if self.directory is None:
-            raise FileNotFoundError(f"run {self.id} was not read from a journal, so {ref.path} has no local copy")
-        return self.directory / "files" / ref.digest
+    def content(self, ref: FileRef | None) -> Path:
+        """The file in the run's folder that holds the bytes of `ref`.
+
+        Raises:
+            LookupError: there is none.
+        """
+        path = self.directory / "files" / ref.digest if ref and ref.digest and self.directory else None
+        if path is None or not path.is_file():
+            raise LookupError(f"the content of {ref and ref.path!r} is not in the folder of run {self.id}")
+        return path
+
+    def inline(self, media: Media) -> Any:
+        """The value of `media` that is no file, wherever it lies: one over 1 MiB lies in the run's folder.
+
+        Raises:
+            LookupError: see :meth:`content`.
+        """
+        return media.inline if media.file is None else msgspec.msgpack.decode(self.content(media.file).read_bytes())
 
 
 BIG_INTEGER = 1

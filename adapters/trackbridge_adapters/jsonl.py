@@ -150,7 +150,7 @@ class JsonlWriter:
                     changes.append(("config" if isinstance(event, Config) else "summary", to_json(event.values)))
                 elif isinstance(event, Tags):
                     changes.append(("tags", {"tags": list(event.values)}))
-            except (TypeError, ValueError) as error:  # nothing of the batch is written yet
+            except (TypeError, ValueError, LookupError) as error:  # nothing of the batch is written yet
                 raise Rejected(f"{type(error).__name__}: {error}", index) from error
             except OSError as error:
                 if error.errno in PERMANENT:

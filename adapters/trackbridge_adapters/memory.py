@@ -89,7 +89,7 @@ class MemoryWriter:
             if file is not None and file.digest:
                 try:
                     shutil.copyfile(self._source.content(file), self._folder / "files" / file.digest)
-                except OSError as error:
+                except (OSError, LookupError) as error:
                     raise Rejected(f"{file.path}: {error}", index) from error
 
 

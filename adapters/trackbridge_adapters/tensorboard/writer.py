@@ -7,7 +7,7 @@ import io
 import json
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation, Ledger, Reason
 from trackbridge.errors import Rejected, SettingsError, Unavailable
 from trackbridge.normal import content, flatten
-from trackbridge.projection import FileItem, MediaItem, Point, Rule, deviation
+from trackbridge.projection import FileItem, MediaItem, Point, deviation
 from trackbridge.records import Artifact, FileRef, Media, Metrics, Record, RunInfo, Status
 from trackbridge_adapters.tensorboard import layout
 from trackbridge_adapters.tensorboard.events import EventFiles, outage, protobuf
@@ -26,7 +26,6 @@ from trackbridge_adapters.tensorboard.events import EventFiles, outage, protobuf
 NATIVE_LIMIT = 64 << 20  # larger media stay files: a protobuf message ends at 2 GiB, and a dashboard loads it whole
 FLOAT = frozenset({float})
 SCALAR = frozenset({float, int, bool, str, type(None)})
-SHARED = {Reason.TIMESTAMP: "time", Reason.STEP_CHANGED: "step"}  # deviations that concern all keys of a call alike
 
 
 class Writer:
@@ -69,7 +68,7 @@ class Writer:
                 self._take(record.event)
             except SettingsError as error:
                 raise Unavailable(str(error)) from error
-            except (TypeError, ValueError, FileNotFoundError) as error:
+            except (TypeError, ValueError, LookupError) as error:
                 raise Rejected(str(error), index) from error
             except OSError as error:
                 raise Unavailable(f"{self._folder}: {error.strerror or error}") from error
@@ -87,17 +86,13 @@ class Writer:
             about = {"artifact": event.name, "type": event.type, "uri": event.uri, "metadata": event.metadata}
             self._beside(about, event.files, event.time)
             for ref in event.files:
-                _, rules = layout.PROJECTION.apply("artifact", FileItem(event.name, event.type, ref.path, ref.digest))
-                self._tell(rules, f"artifact/{event.name}", ref.path)
+                item = FileItem(event.name, event.type, ref.path, ref.digest)
+                layout.PROJECTION.held(self._ledger, "artifact", item, f"artifact/{event.name}", ref.path)
         elif isinstance(event, tuple(layout.TEXTS.values())):
             name, _, *fields = msgspec.to_builtins(event, builtin_types=(bytes,))
             self._show(name, fields[0] if len(fields) == 1 else fields, event.time)
             if isinstance(event, records.Config) and self._hparams is not None:
                 self._hparams.update(event.values)
-
-    def _tell(self, rules: Iterable[Rule[Any]], subject: str, original: Any) -> None:
-        for rule in rules:
-            self._ledger.add(deviation(rule, SHARED.get(rule.reason, subject), original))
 
     def _metrics(self, event: Metrics) -> None:
         wall_time, step, given = projection.seconds(event.time), event.step, event.values
@@ -131,8 +126,7 @@ class Writer:
             raise TypeError("a value of a metric is a number, a bool, a text or None")
         left: dict[str, Any] = {}
         for key, value in event.values.items():
-            point, rules = layout.PROJECTION.apply("scalar", Point(key, value, event.step, event.time, event.call))
-            self._tell(rules, key, value)
+            point = layout.PROJECTION.held(self._ledger, "scalar", Point(key, value, event.step, event.time, event.call), key, value)
             if point is not None:
                 left[key] = point.value
         return left
@@ -157,23 +151,18 @@ class Writer:
             self._beside(about, [event.file] if event.file else [], event.time)
         else:
             suffix = layout.SUFFIXES[event.kind, event.format]
-            parts, shape = _parts(suffix, self._content(event.file).read_bytes() if event.file else event.inline)
+            parts, shape = _parts(suffix, self._run.content(event.file).read_bytes() if event.file else event.inline)
             value = self._value(f"{layout.TAGS.encode(event.key)}·{suffix}", layout.DASHBOARDS[suffix][0], parts, shape)
             self._event(event.time, held.step, value)
-        self._tell(rules, event.key, f"{event.kind} {event.format}")
-
-    def _content(self, ref: FileRef) -> Path:
-        path = self._run.content(ref)
-        if not path.is_file():
-            raise FileNotFoundError(f"the content of {ref.path!r} ({ref.digest[:12]}) is not in the run's folder")
-        return path
+        for rule in rules:
+            self._ledger.add(deviation(rule, event.key, f"{event.kind} {event.format}"))
 
     def _beside(self, about: dict[str, Any], refs: Sequence[FileRef], time: int) -> None:
         """What no dashboard shows: its files into our folder, and a text that names them."""
         folder = f"{layout.BESIDE}/files"
         for ref in refs:
             if ref.digest and not (self._folder / folder / ref.digest).is_file():
-                files.add_file(self._folder / folder, self._content(ref), ref.path)
+                files.add_file(self._folder / folder, self._run.content(ref), ref.path)
         named = [{"name": ref.path, "bytes": ref.size, "where": f"{folder}/{ref.digest}" if ref.digest else "not copied"} for ref in refs]
         self._show("files", about | {"files": named}, time)
 

@@ -20,7 +20,7 @@ from trackbridge.errors import Rejected, SettingsError, Unavailable
 from trackbridge.files import add_file, replace
 from trackbridge.normal import flatten
 from trackbridge.projection import Entry, MediaItem, Point, deviation, nanoseconds, to_float
-from trackbridge.records import AnyEvent, Artifact, FileRef, Media, Metrics, Record, RunInfo
+from trackbridge.records import AnyEvent, Artifact, Media, Metrics, Record, RunInfo
 from trackbridge_adapters.wandb import client, layout, media
 from trackbridge_adapters.wandb.layout import EXIT_CODES, MARK, OWN, SIDECAR, Fragment, Log, Row
 from trackbridge_adapters.wandb.projection import (
@@ -169,12 +169,11 @@ class Writer:
 
     def _media(self, event: Media, ledger: Ledger) -> dict[str, Any]:
         item = MediaItem(event.key, event.step, event.time, event.kind, event.format, event.inline, event.call)
-        for rule in PROJECTION.apply("media", item)[1]:
-            ledger.add(deviation(rule, event.key, event.kind))
+        PROJECTION.held(ledger, "media", item, event.key, event.kind)
         if event.file is not None and not event.file.digest:
             cell = media.by_reference(event, event.file)
         else:
-            cell = media.cell(self._run, self._fragment, event, self._content(event.file) if event.file else None)
+            cell = media.cell(self._run, self._fragment, event, self._source.content(event.file) if event.file else None)
         return self._place(event.time, event.call if event.step is None else event.step) | {self._names[event.key]: cell}
 
     def _place(self, time: int, step: int) -> dict[str, Any]:
@@ -206,7 +205,7 @@ class Writer:
         for ref in event.files:
             path = PATHS.encode(ref.path)
             if ref.digest:
-                content = self._content(ref)
+                content = self._source.content(ref)
                 if not (self._fragment.artifacts / ref.digest).is_file():
                     try:
                         add_file(self._fragment.artifacts, content, ref.path)
@@ -217,12 +216,6 @@ class Writer:
                 uri = event.uri or ref.path
                 artifact.manifest.add_entry(ArtifactManifestEntry(path=path, digest=uri, ref=uri, size=ref.size))
         media.publish(self._run, artifact)
-
-    def _content(self, ref: FileRef) -> Path:
-        path = self._source.content(ref) if self._source.directory is not None else None
-        if path is None or not path.is_file():
-            raise LookupError(f"the content of {ref.path!r} ({ref.digest[:12]}) is not in the run's folder")
-        return path
 
     def flush(self) -> Position:
         """Wait until the last row is in the log: the client returns before its own process has written it."""
@@ -274,5 +267,4 @@ class Writer:
 
 def _changes(on: str, values: dict[str, Any], ledger: Ledger) -> None:
     for key, value in values.items():
-        for rule in PROJECTION.apply(on, Entry(key, value))[1]:
-            ledger.add(deviation(rule, f"{on}/{key}", value))
+        PROJECTION.held(ledger, on, Entry(key, value), f"{on}/{key}", value)

@@ -1,0 +1,123 @@
+"""The client: its classes of tasks and events, and a task on its server."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from trackbridge.errors import Unavailable
+from trackbridge_adapters.clearml.layout import DATA, OURS
+
+SECONDS = 90.0  # after which the server is taken to be away
+RETRIES = {"api": {"http": {"retries": dict.fromkeys(("total", "connect", "read", "redirect", "status"), 2)}}}
+"""Else the client asks for hours, and says nothing."""
+
+
+@functools.cache
+def library() -> SimpleNamespace:
+    """What we use of the client, imported when it is first needed: the classes of the API's version that its offline mode writes. Without a version the
+    client would ask the server for one."""
+    os.environ.setdefault("CLEARML_LOG_LEVEL", "ERROR")
+    from clearml.backend_api.services.v2_9 import events, tasks
+
+    names = ("Task", "ParamsItem", "Execution", "Artifact", "Script")
+    return SimpleNamespace(
+        **{name: getattr(tasks, name) for name in names},
+        **{name: getattr(events, name) for name in ("MetricsScalarEvent", "MetricsPlotEvent", "MetricsImageEvent")},
+    )
+
+
+class Online:
+    """The task on the server. It gets what the client's import of a session would send, as it comes.
+
+    Args:
+        folder: of the session.
+        about: the session's description of the task.
+        known: id of the task, if it was made before.
+    """
+
+    def __init__(self, folder: Path, about: dict[str, Any], known: str) -> None:
+        self._folder, self._offline = folder, about["id"]
+        self._uploaded: set[tuple[str, str]] = set()
+        self._task = _bounded(lambda: self._begin(about, known))
+        self.id: str = self._task.id
+        self.url: str = self._task.get_output_log_web_page()
+
+    def _begin(self, about: dict[str, Any], known: str) -> Any:
+        from clearml import Task
+        from clearml.config import config_obj
+
+        config_obj.set_overrides(RETRIES)
+        Task.set_offline(offline_mode=False)
+        task = Task.get_task(task_id=known) if known else Task.import_task(about)
+        if task is None:
+            raise RuntimeError("the server did not take the task")
+        task.mark_started(force=True)
+        return task
+
+    def send(self, events: list[dict[str, Any]], about: dict[str, Any]) -> None:
+        """Send `events` and their files, and describe the task anew."""
+        _bounded(lambda: self._send(events, about))
+
+    def _send(self, given: list[dict[str, Any]], about: dict[str, Any]) -> None:
+        from clearml import Task
+        from clearml.backend_api.services import events
+
+        requests = []
+        for event in given:
+            changed = event | {"task": self.id}
+            if "key" in event:
+                changed |= {"key": self._remote(event["key"]), "url": self._upload(event["key"])}
+            requests.append(changed)
+        if requests and not self._task.session.send(events.AddBatchRequest(requests=requests)).ok():
+            raise RuntimeError("the server did not take the events")
+        for artifact in about["execution"]["artifacts"]:
+            local = artifact["uri"].removeprefix(f"{self._folder}/{DATA}/")
+            if local != artifact["uri"]:
+                artifact["uri"] = self._upload(local, artifact["hash"])
+        about["hyperparams"].pop(OURS, None)
+        if Task.import_task(about, target_task=self._task) is None:
+            raise RuntimeError("the server did not take the description of the task")
+
+    def _remote(self, place: str) -> str:
+        return place.replace(f".{self._offline}/", f".{self.id}/", 1)
+
+    def _upload(self, place: str, content: str = "") -> str:
+        """Send a file of the session, if it has not been sent with this `content`; its address there."""
+        from clearml import StorageManager
+
+        url = f"{self._task._get_default_report_storage_uri().rstrip('/')}/{self._remote(place)}"
+        if (place, content) not in self._uploaded:
+            StorageManager.upload_file(local_file=str(self._folder / DATA / place), remote_url=url)
+            self._uploaded.add((place, content))
+        return url
+
+    def close(self, status: str) -> None:
+        ends = {"finished": self._task.mark_completed, "failed": self._task.mark_failed, "crashed": self._task.mark_stopped}
+        _bounded(ends[status])
+
+
+def _bounded(do: Callable[[], Any]) -> Any:
+    """What `do` returns. Whatever fails in the client, or takes too long there, is an outage."""
+    result: list[Any] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(do())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="trackbridge-clearml", daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    if failed:
+        raise Unavailable(f"{type(failed[0]).__name__}: {failed[0]}"[:500]) from failed[0]
+    if not result:
+        raise Unavailable(f"ClearML's client did not answer within {SECONDS:.0f} s")
+    return result[0]

@@ -1,0 +1,345 @@
+"""Writes a run's log by the client's own store, in the form in which its core does."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trackbridge.adapters import SIDECAR_FILE, Place, Position
+from trackbridge.deviations import Deviation, Ledger
+from trackbridge.errors import Rejected, Unavailable
+from trackbridge.projection import FileItem, MediaItem, Point
+from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
+from trackbridge_adapters.swanlab import layout
+from trackbridge_adapters.swanlab.layout import CONFIG, DIGEST, ID, INLINE, OURS, PARTS, PROJECTION, STRING, SUMMARY, TAGS, client
+
+SCALARS = frozenset({float, int, bool, str, type(None)})
+
+
+class Column:
+    """One column, and the steps that it holds."""
+
+    def __init__(self, name: str) -> None:
+        from pyroaring import BitMap64
+
+        self.name, self.last, self.steps = name, -1, BitMap64()
+
+    def takes(self, step: int) -> bool:
+        if step <= self.last and step in self.steps:
+            return False
+        self.last = max(self.last, step)
+        self.steps.add(step)
+        return True
+
+
+class Writer:
+    def __init__(self, folder: Path, project: str) -> None:
+        self._folder, self._chosen = folder, project
+
+    def open(self, run: RunInfo, position: Position | None) -> Position:
+        self._source = run
+        self._columns: dict[tuple[str, str], list[Column]] = {}
+        self._announced: set[str] = set()
+        self._count = self._number = 0
+        with outage(self._folder):
+            found = layout.find(self._folder, run.id)
+            self._run = found or layout.new_folder(self._folder, run.id, run.start)
+            (self._run / "files").mkdir(parents=True, exist_ok=True)
+            self._log = self._run / f"run-{layout.IDS.encode(run.id)}.swanlab"
+            kept = self._continue(position.token.get("records", 0) if position else 0)
+            self._config = layout.config(self._run) if kept else {}
+            if not kept:
+                self._begin()
+        self._describe()
+        self._message = client().Record()  # filled anew for each value
+        self._held = dict(position.sequences) if position and kept else {}
+        return self.flush()
+
+    def _continue(self, count: int) -> bool:
+        """Begin the log with its first `count` messages; with none if they are not there, or if none is wanted."""
+        self._start(itertools.islice(layout.messages(self._run), count))
+        if self._count < count:
+            self._count = 0
+            self._columns.clear()
+            self._announced.clear()
+            self._start(())
+        return self._count > 0
+
+    def _start(self, messages: Iterable[bytes]) -> None:
+        """The store only makes new files: it is begun beside the log, and takes its place."""
+        self._store = client().DataStoreWriter()
+        partial = self._run / "log.part"
+        partial.unlink(missing_ok=True)
+        self._store.open(partial)
+        for message in messages:
+            self._see(client().Record.FromString(message))
+            self._put(message)
+        self._store.ensure_flushed()
+        os.replace(partial, self._log)
+
+    def _see(self, record: Any) -> None:
+        """What of an earlier log decides about new values."""
+        kind = record.WhichOneof("record_type")
+        if kind in ("scalar", "media"):
+            data = getattr(record, kind)
+            key, suffix, _ = layout.parts(data.key)
+            next(column for column in self._columns[key, suffix] if column.name == data.key).takes(data.step)
+        elif kind == "column":
+            key, suffix, _ = layout.parts(record.column.column_key)
+            self._columns.setdefault((key, suffix), []).append(Column(record.column.column_key))
+        elif kind == "save":
+            self._announced.add(record.save.name)
+        self._number = max(self._number, record.num)
+
+    def _put(self, message: bytes) -> None:
+        self._store.write(message)
+        self._count += 1
+
+    def _record(self, time: int, num: int | None = None, **content: Any) -> None:
+        """Append a message of a kind that is not frequent."""
+        if num is None:
+            self._number = num = self._number + 1
+        record = client().Record(num=num, **content)
+        record.timestamp.FromNanoseconds(time)
+        self._put(record.SerializeToString())
+
+    def _begin(self) -> None:
+        builder, start = client().builder, self._source.start
+        self._record(start, builder.START_RECORD_NUM, start=self._described(self._source.tags))
+        config = client().SaveRecord(
+            name="config", source_path=str(self._run / "files" / "config.yaml"), type=client().SaveType.SAVE_TYPE_CONFIG
+        )
+        self._record(start, builder.CONFIG_RECORD_NUM, save=config)
+
+    def _described(self, tags: Iterable[str]) -> Any:
+        run = self._source
+        texts = {name: getattr(run, name)[:limit] for name, limit in layout.LIMITS.items()}
+        record = client().StartRecord(
+            id=layout.IDS.encode(run.id),
+            project=layout.project_name(self._chosen or run.project),
+            name=texts["name"] or run.id[:512],
+            description=texts["notes"],
+            group=texts["group"],
+            job_type=texts["job_type"],
+            tags=[tag[:512] for tag in tags],
+        )
+        record.started_at.FromNanoseconds(run.start)
+        return record
+
+    def _describe(self) -> None:
+        """What the description of a run has no place for."""
+        run, project = self._source, self._chosen or self._source.project
+        self._changed = True
+        self._config |= {ID: run.id} | ({layout.PROJECT: project} if layout.project_name(project) != project else {})
+        self._config |= {OURS + name: getattr(run, name) for name, limit in layout.LIMITS.items() if len(getattr(run, name)) > limit}
+        if run.provenance:
+            self._set(f"{OURS}provenance", layout.shown(run.provenance))
+        self._config.setdefault(TAGS, list(run.tags))
+
+    def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
+        ledger = Ledger()
+        with outage(self._folder):
+            for index, record in enumerate(batch):
+                if record.shard and record.sequence < self._held.get(record.shard, 0):
+                    continue  # taken before a later one of its batch was rejected
+                try:
+                    self._take(record.event, ledger)
+                except (TypeError, ValueError, LookupError, OverflowError, RecursionError) as error:
+                    raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
+                if record.shard:  # what the forwarder adds at the end has no identity
+                    self._held[record.shard] = record.sequence + 1
+        return ledger.rows()
+
+    def _take(self, event: AnyEvent, ledger: Ledger) -> None:
+        if isinstance(event, Metrics):
+            self._metrics(event, ledger)
+        elif isinstance(event, Media):
+            self._media(event, ledger)
+        elif isinstance(event, Artifact):
+            self._artifact(event, ledger)
+        elif isinstance(event, Config):
+            for key, value in event.values.items():
+                self._set(CONFIG.encode(key), layout.shown(value))
+        elif isinstance(event, Summary):
+            for key, value in event.values.items():
+                self._set(SUMMARY + CONFIG.encode(key), layout.shown(value))
+        elif isinstance(event, Tags):
+            self._set(TAGS, list(event.values))
+        elif isinstance(event, Deviations):
+            self._set(f"{OURS}deviations", Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason())
+
+    def _set(self, name: str, value: Any) -> None:
+        self._config[name], self._changed = value, True
+
+    def flush(self) -> Position:
+        with outage(self._folder):
+            if self._changed:
+                writer = client().config
+                content = writer.format_config(self._config, {key: number for number, key in enumerate(self._config)})
+                self._file(Path("files", "config.yaml"), writer.dump_config(content).encode())
+                self._changed = False
+            self._store.ensure_flushed()
+        return Position(dict(self._held), {"records": self._count})
+
+    def attach(self, sidecar: bytes, digest: str) -> None:
+        with outage(self._folder):
+            self._save(SIDECAR_FILE, sidecar, self._source.start)
+        self._set(DIGEST, digest)
+        self.flush()
+
+    def close(self, status: str, end: int) -> None:
+        """End the log. Tags come after it was begun: they are told to the run now, in its first message."""
+        with outage(self._folder):
+            error = "" if status == Status.FINISHED else f"TrackBridge: the run {status}"
+            finish = client().FinishRecord(state=client().RunState.Value(layout.STATES[Status(status)]), error=error)
+            finish.finished_at.FromNanoseconds(end)
+            self._record(end, client().builder.FINISH_RECORD_NUM, finish=finish)
+            self.flush()
+            self._store.close()
+            first = client().Record.FromString(next(layout.messages(self._run)))
+            if list(first.start.tags) != (tags := self._config[TAGS]):
+                first.start.CopyFrom(self._described(tags))
+                old = layout.messages(self._run)
+                next(old)
+                self._count, self._columns = 0, {}
+                self._start(itertools.chain([first.SerializeToString()], old))
+                self._store.close()
+
+    def place(self) -> Place:
+        sync = f"swanlab sync --id {shlex.quote(layout.IDS.encode(self._source.id))} {shlex.quote(str(self._run))}"
+        return Place(self._source.id, str(self._run), hint=sync, mode="offline")
+
+    # -- values ----------------------------------------------------------------------------------------------------------------------
+
+    def _metrics(self, event: Metrics, ledger: Ledger) -> None:
+        given, step = event.values, event.step
+        if step is None or not 0 <= step <= layout.STEPS or not {float}.issuperset(map(type, given.values())):
+            given, step = self._ruled(event, ledger), event.call if step is None else step
+        if not given:
+            return
+        message = self._message
+        message.timestamp.FromNanoseconds(event.time)
+        scalar = message.scalar
+        scalar.timestamp.CopyFrom(message.timestamp)
+        scalar.step, scalar.type = step, client().ColumnType.COLUMN_TYPE_SCALAR
+        for key, value in given.items():
+            if isinstance(value, str):
+                self._shown(key, STRING, "text", "txt", value.encode(), step, event.time)
+                continue
+            column = self._column(key, "", step, scalar.type, event.time)
+            self._number += 1
+            message.num, scalar.key, scalar.value.number = self._number, column, value
+            self._put(message.SerializeToString())
+
+    def _ruled(self, event: Metrics, ledger: Ledger) -> dict[str, Any]:
+        """What the declared rules leave of the values of `event`."""
+        left: dict[str, Any] = {}
+        for key, value in event.values.items():
+            if type(value) not in SCALARS:
+                raise TypeError(f"{key!r} is a {type(value).__name__}, which is no value of a metric")
+            point = PROJECTION.held(ledger, "scalar", Point(key, value, event.step, event.time, event.call), key, value)
+            if point is not None:
+                left[key] = point.value
+        return left
+
+    def _column(self, key: str, kind: str, step: int, type: int, time: int) -> str:
+        """The first column of this key and kind that has no value at `step` yet."""
+        columns = self._columns.setdefault((layout.KEYS.encode(key), kind), [])
+        for column in columns:
+            if column.takes(step):
+                return column.name
+        column = Column(layout.column(key, kind, len(columns)))
+        columns.append(column)
+        column.takes(step)
+        about = client().ColumnRecord(
+            column_class=client().ColumnClass.COLUMN_CLASS_CUSTOM,
+            column_key=column.name,
+            column_type=type,
+            section_name=column.name.partition("/")[0] if "/" in column.name else "",
+            section_type=client().SectionType.SECTION_TYPE_PUBLIC,
+        )
+        self._record(time, column=about)
+        if layout.KEYS.shortened(key):
+            self._set(f"{layout.NAMES}/{layout.KEYS.encode(key)}", key)
+        return column.name
+
+    def _media(self, event: Media, ledger: Ledger) -> None:
+        item = MediaItem(event.key, event.step, event.time, event.kind, event.format, event.inline, event.call)
+        held = PROJECTION.held(ledger, "media", item, event.key, f"{event.kind} {event.format}")
+        if held is None:
+            return
+        if event.format in INLINE:
+            data, (medium, ending) = layout.encoded(event.format, self._source.inline(event)), INLINE[event.format]
+        else:
+            data, medium, ending = (
+                self._source.content(event.file).read_bytes(),
+                layout.SHOWN.get((event.kind, event.format), ""),
+                event.format,
+            )
+        step = held.step or 0
+        if medium and len(data) <= layout.MEDIA_BYTES:
+            kind = f"{event.kind} {medium}" if medium == "html" else event.kind
+            self._shown(event.key, kind, medium, ending, data, step, event.time, str(event.meta.get("caption") or ""))
+        else:
+            name = f"{step}_{event.time}_{hashlib.sha256(data).hexdigest()[:8]}.{PARTS.encode(event.format)}"
+            self._save(f"media/{self._part(event.key)}/{self._part(event.kind)}/{name}", data, event.time)
+
+    def _shown(self, key: str, kind: str, medium: str, ending: str, data: bytes, step: int, time: int, caption: str = "") -> None:
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"{step:03d}-{digest[:16]}.{ending}"
+        self._file(Path("media", medium, name), data)
+        type = client().medium[medium]
+        media = client().MediaRecord(key=self._column(key, kind, step, type, time), step=step, type=type)
+        media.timestamp.FromNanoseconds(time)
+        media.value.items.add(filename=name, sha256=digest, size=len(data), caption=caption)
+        self._record(time, media=media)
+
+    def _artifact(self, event: Artifact, ledger: Ledger) -> None:
+        head = f"artifacts/{self._part(event.name)}/{self._part(event.type)}"
+        sources: list[tuple[str, Path]] = []
+        for ref in event.files:
+            if PROJECTION.held(
+                ledger, "artifact", FileItem(event.name, event.type, ref.path, ref.digest), f"artifact/{event.name}", event.uri
+            ):
+                sources.append((f"{head}/{'/'.join(map(self._part, ref.path.split('/')))}", self._source.content(ref)))
+        for name, source in sources:
+            self._save(name, source.read_bytes(), event.time)
+
+    def _part(self, text: str) -> str:
+        """`text` as a part of a path; where that is not to be read back, the configuration tells what it was."""
+        name = PARTS.encode(text)
+        if PARTS.shortened(text):
+            self._set(f"{layout.NAMES}/{name}", text)
+        return name
+
+    def _save(self, name: str, data: bytes, time: int) -> None:
+        """A file in the run's own folder, which is announced once: the client would link to one elsewhere."""
+        self._file(Path("files", name), data)
+        if name not in self._announced:
+            self._announced.add(name)
+            source = str(self._run / "files" / name)
+            self._record(time, save=client().SaveRecord(name=name, source_path=source, type=client().SaveType.SAVE_TYPE_CUSTOM))
+
+    def _file(self, place: Path, data: bytes) -> None:
+        path = self._run / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.part")
+        partial.write_bytes(data)
+        os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def outage(folder: Path) -> Iterator[None]:
+    """A file system that is full, read-only or gone is an outage."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{folder}: {error}") from error
