@@ -15,7 +15,9 @@ from trackbridge import session
 @pytest.fixture(autouse=True)
 def own_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
-        if name.startswith(("TRACKBRIDGE_", "WANDB_", "MLFLOW_", "SLURM_")) or name in (
+        if name.startswith(
+            ("TRACKBRIDGE_", "WANDB_", "MLFLOW_", "COMET_", "CLEARML_", "TRACKIO_", "SWANLAB_", "AIM_", "SLURM_")
+        ) or name in (
             "RANK",
             "WORLD_SIZE",
             "TORCHELASTIC_RUN_ID",

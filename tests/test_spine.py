@@ -17,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
+import trackbridge
 from tests import shared
 from tests.adapters.servers import free_port, mlflow_server
-from trackbridge import registry
-from trackbridge.adapters import Target
+from trackbridge import environments, registry
+from trackbridge.adapters import Reader, Target
 from trackbridge.forward.state import State, states
+from trackbridge.records import Metrics
 from trackbridge.testing.drive import descendants
 from trackbridge.transfer.verify import verify
 
@@ -39,6 +41,7 @@ print(report.delivered, sum(target.pending for target in report.targets))
 """
 until = functools.partial(shared.until, seconds=120)
 ALL = ("jsonl", "tensorboard", "mlflow", "wandb")
+ISOLATED = ("trackio", "aim", "swanlab", "comet?mode=offline", "clearml?mode=offline", "dvc")
 
 
 def train(first: int, last: int, **environment: str) -> subprocess.Popen[str]:
@@ -77,11 +80,20 @@ def target(text: str) -> Target:
     return registry.get(parsed.name).resolve(parsed, Path.cwd())
 
 
+def installed(text: str) -> None:
+    name = Target.parse(text).name
+    if registry.missing(registry.get(name).requires):
+        environments.create(name)
+
+
+def reader(text: str) -> Reader:
+    return registry.reader(target(text))
+
+
 def verified(text: str) -> None:
     result = verify(journal(), target(text))
     assert result.verified, str(result)
-    listed = [info.id for info in registry.get(target(text).name).reader(target(text)).runs()]
-    assert listed.count(journal().name) == 1
+    assert [info.id for info in reader(text).runs()].count(journal().name) == 1
 
 
 # -- each tracker's own reader returns what was logged, and only the environment differs ----------------------------------------------------
@@ -133,17 +145,36 @@ def test_the_same_script_with_any_backend(tmp_path: Path, backend: str) -> None:
 # -- deaths ---------------------------------------------------------------------------------------------------------------------------
 
 
-def test_the_whole_job_is_killed_and_goes_on_as_one_run_in_each_tracker() -> None:
+@pytest.mark.parametrize("backends", [ALL, ISOLATED], ids=["here", "in environments of their own"])
+def test_the_whole_job_is_killed_and_goes_on_as_one_run_in_each_tracker(backends: tuple[str, ...]) -> None:
     """kill -9 of the process group: training, forwarders, and the clients' own processes, at once."""
-    environment = {"TRACKBRIDGE_BACKEND": ",".join(ALL), "SLURM_JOB_ID": "4711"}
+    for backend in backends:
+        installed(backend)
+    environment = {"TRACKBRIDGE_BACKEND": ",".join(backends), "SLURM_JOB_ID": "4711"}
     process = train(0, 10**9, **environment)
-    until(lambda: len([health for health in states(journal()) if health.delivered > 100]) == len(ALL))
+    until(lambda: len([health for health in states(journal()) if health.delivered > 100]) == len(backends))
     os.killpg(process.pid, signal.SIGKILL)
     last = int(process.communicate()[0].split()[-1])
     assert told(train(last + 1, last + 500, **environment))[0] == "True 0"
-    for name in ALL:
-        verified(name)
-    assert [step for step, _ in in_jsonl(Path.cwd())][: last + 1] == list(range(last + 1))
+    for backend in backends:
+        verified(backend)
+    steps = [record.event.step for record in trackbridge.read(journal().name).records() if isinstance(record.event, Metrics)]
+    assert steps[: last + 1] == list(range(last + 1))
+    assert steps[-499:] == list(range(last + 1, last + 500))
+
+
+@pytest.mark.parametrize("backend", ISOLATED)
+def test_a_killed_run_is_delivered_and_said_to_have_crashed(backend: str) -> None:
+    """kill -9 of the training process alone: its forwarder goes on."""
+    installed(backend)
+    process = train(0, 10**9, TRACKBRIDGE_BACKEND=backend)
+    until(lambda: any(health.delivered > 100 for health in states(journal())))
+    process.kill()
+    process.communicate()
+    until(lambda: all(health.state == State.DELIVERED for health in states(journal())))
+    verified(backend)
+    (info,) = (info for info in reader(backend).runs() if info.id == journal().name)
+    assert info.status == "crashed"
 
 
 def test_the_trackers_own_process_is_killed() -> None:

@@ -139,8 +139,8 @@ class Target(msgspec.Struct, frozen=True):
             SettingsError: there is no name.
         """
         head, _, project = text.strip().partition("#")
-        name, _, location = head.partition(":")
-        location, _, query = location.partition("?")
+        place, _, query = head.partition("?")
+        name, _, location = place.partition(":")
         if not name.strip():
             raise SettingsError(f"backend {text!r} has no name; write name[:location][#project], for example mlflow or tensorboard:./tb")
         return cls(name.strip(), unquote(location), unquote(project), dict(parse_qsl(query))).without_credentials()

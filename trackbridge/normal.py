@@ -124,7 +124,7 @@ def normal(records: Iterable[Record], info: RunInfo | None = None) -> Normal:
                 forked.add(shard)
             elif event.rank == 0:
                 if main is None:
-                    form.fields = {name: getattr(event, name) for name in FIELDS}
+                    form.fields = _fields(event, event.run_id)
                 main, form.status = shard, Status.RUNNING
         elif isinstance(event, Artifact):
             for file in event.files:
@@ -143,10 +143,16 @@ def normal(records: Iterable[Record], info: RunInfo | None = None) -> Normal:
             form.status = event.status
     form.config = flatten(config)
     if info is not None:
-        form.fields = {name: getattr(info, name) for name in FIELDS}
+        form.fields = _fields(info, info.id)
         form.status = info.status
         form.tags = frozenset(info.tags)
     return form
+
+
+def _fields(described: Start | RunInfo, run_id: str) -> dict[str, str]:
+    """Trackers show a run without a name by its id, so the two are one."""
+    fields = {name: getattr(described, name) for name in FIELDS}
+    return fields | ({"name": ""} if described.name == run_id else {})
 
 
 def content(event: Media) -> Any:

@@ -111,11 +111,16 @@ class Projection:
                 result = after
         return result, changed
 
-    def held(self, ledger: Ledger, on: str, item: Item, subject: str, original: object) -> Item | None:
-        """:meth:`apply`, for Writers: the rules that changed `item` are counted in `ledger`, for `subject`."""
+    def held(self, ledger: Ledger, on: str, item: Item, subject: str, original: object, *, shared: bool = True) -> Item | None:
+        """:meth:`apply`, for Writers: the rules that changed `item` are counted in `ledger`, for `subject`.
+
+        Args:
+            shared: count the :data:`SHARED` ones too; False for a Writer that counts them once for a call.
+        """
         result, changed = self.apply(on, item)
         for rule in changed:
-            ledger.add(deviation(rule, subject, original))
+            if shared or rule.reason not in SHARED:
+                ledger.add(deviation(rule, subject, original))
         return result
 
     def series(self, points: Sequence[Point]) -> list[Point]:

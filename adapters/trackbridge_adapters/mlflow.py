@@ -33,7 +33,6 @@ from trackbridge.projection import (
     Point,
     Projection,
     Rule,
-    deviation,
     drop,
     is_none,
     is_text,
@@ -242,10 +241,7 @@ class MlflowWriter:
                 changed += 1
                 continue
             point = Point(key, value, event.step, event.time, event.call)
-            held, rules = PROJECTION.apply("scalar", point)
-            for rule in rules:
-                if rule.reason not in (Reason.TIMESTAMP, Reason.STEP_CHANGED):
-                    ledger.add(deviation(rule, key, value))
+            held = PROJECTION.held(ledger, "scalar", point, key, value, shared=False)
             if held is not None:
                 if not isinstance(held.value, float):
                     raise TypeError(f"{key!r} is a {type(held.value).__name__}, which is no value of a metric")

@@ -22,7 +22,7 @@ from trackbridge.errors import Rejected, Unavailable
 from trackbridge.files import replace
 from trackbridge.names import to_text
 from trackbridge.normal import flatten
-from trackbridge.projection import SHARED, MediaItem, Point, deviation
+from trackbridge.projection import SHARED, MediaItem, Point
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
 from trackbridge_adapters.clearml import client, layout
 from trackbridge_adapters.clearml.layout import (
@@ -239,13 +239,11 @@ class Writer:
             if type(value) is not float or value - value != 0.0 or not in_range(step):
                 if type(value) not in SCALARS:
                     raise TypeError(f"{key!r} is a {type(value).__name__}, which is no value of a metric")
-                point, rules = PROJECTION.apply("scalar", Point(key, value, event.step, event.time, event.call))
-                for rule in rules:
-                    if rule.reason not in SHARED:
-                        self._ledger.add(deviation(rule, key, value))
-                if point is None:
+                point = Point(key, value, event.step, event.time, event.call)
+                held = PROJECTION.held(self._ledger, "scalar", point, key, value, shared=False)
+                if held is None:
                     continue
-                value = point.value
+                value = held.value
                 if not drawn(value):
                     title, series = self._name(key)
                     plot = json.dumps(layout.table(["value"], [[value]]))

@@ -274,10 +274,11 @@ class Writer:
             if type(value) is not float and type(value) is not int:
                 if type(value) not in SCALARS:
                     raise TypeError(f"{key!r} is a {type(value).__name__}, which is no value of a metric")
-                point = PROJECTION.held(self._ledger, "scalar", Point(key, value, step, 0, event.call), key, value)
-                if point is None:
+                point = Point(key, value, step, event.time, event.call)
+                held = PROJECTION.held(self._ledger, "scalar", point, key, value, shared=False)
+                if held is None:
                     continue
-                value = point.value
+                value = held.value
             message = make(None, time)
             message.set_metric(self._name(key), value, step)
             self._send(message)
