@@ -41,7 +41,7 @@ print(report.delivered, sum(target.pending for target in report.targets))
 """
 until = functools.partial(shared.until, seconds=120)
 ALL = ("jsonl", "tensorboard", "mlflow", "wandb")
-ISOLATED = ("trackio", "aim", "swanlab", "comet?mode=offline", "clearml?mode=offline", "dvc")
+ISOLATED = ("trackio", "aim", "swanlab", "comet?mode=offline", "clearml?mode=offline", "dvc", "kubeflow")
 
 
 def train(first: int, last: int, **environment: str) -> subprocess.Popen[str]:

@@ -12,6 +12,7 @@ is the whole point.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -60,6 +61,9 @@ from trackbridge.records import (
 KEYS = Names(r"[\w/.\- ]", mark=":", max_length=250, plain_path=True)
 PARTS = Names(r"[\w.\-]", mark=":", max_length=100, measure=lambda name: len(name.encode()), plain_path=True, fold_case=True)
 LARGEST = 1.7976931348623157e308
+ARN = "arn:"
+"""Begin of the address of an MLflow that SageMaker manages, which the plugin sagemaker-mlflow reaches with AWS's credentials."""
+
 PARAM_LENGTH, TAG_LENGTH, METRICS_PER_CALL = 6000, 8000, 1000
 ID, INFO, POSITION, TAGS, NAME, DIGEST = (f"trackbridge.{word}" for word in ("run_id", "info", "position", "tags", "name.", "sidecar"))
 SUMMARY, CHANGED, ORIGINAL = "trackbridge.summary.", "trackbridge.config.", "trackbridge.key."
@@ -443,7 +447,7 @@ class MlflowAdapter:
 
     def resolve(self, target: Target, base: Path) -> Target:
         location = target.location or os.environ.get("MLFLOW_TRACKING_URI", "") or "sqlite:///mlflow.db"
-        if "://" not in location:
+        if "://" not in location and not location.startswith(ARN):
             path = Path(location).expanduser()
             location = f"sqlite:///{path if path.suffix == '.db' else path / 'mlflow.db'}"
         if location.startswith("sqlite:///"):
@@ -451,7 +455,7 @@ class MlflowAdapter:
         return msgspec.structs.replace(target, location=location).without_credentials()
 
     def capabilities(self, target: Target, client_version: str = "") -> Capabilities:
-        flavour = "http" if target.location.startswith("http") else "sqlite"
+        flavour = "http" if target.location.startswith(("http", ARN)) else "sqlite"
         return Capabilities(flavour, PROJECTION, KEYS, Recovery.APPEND, Sidecar.STORED)
 
     def writer(self, target: Target) -> MlflowWriter:
@@ -482,6 +486,10 @@ def client(target: Target) -> Any:
         os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = user, password
     if target.location.startswith("sqlite:///"):
         Path(target.location.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    if target.location.startswith(ARN):
+        if importlib.util.find_spec("sagemaker_mlflow") is None:
+            raise Unavailable("an MLflow of SageMaker needs its plugin beside MLflow: pip install sagemaker-mlflow")
+        os.environ["MLFLOW_TRACKING_URI"] = target.location  # the plugin signs for what this names, whatever the client was given
     with told():
         from mlflow.tracking import MlflowClient
 

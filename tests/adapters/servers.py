@@ -34,15 +34,15 @@ def postgres(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def mlflow_server(folder: Path, port: int = 0, store: str = "") -> Iterator[str]:
+def mlflow_server(folder: Path, port: int = 0, store: str = "", proxied: bool = True) -> Iterator[str]:
     """MLflow's tracking server over `store`, by default SQLite, on `port` or a free one; its address. The job runner is off: it starts ten processes
-    and minutes of work."""
+    and minutes of work. Artifacts go through the server if they are `proxied`, else straight to a folder, where SageMaker's has a bucket."""
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     command = [
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store or f"sqlite:///{folder}/server.db",
-        "--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        *(["--artifacts-destination"] if proxied else ["--no-serve-artifacts", "--default-artifact-root"]), str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     with (folder / "server.log").open("wb") as log:

@@ -11,9 +11,11 @@ import pytest
 from trackbridge_adapters.mlflow import KEYS, MlflowReader, adapter, from_text, to_text
 
 import trackbridge
-from tests.adapters.servers import free_port
+from tests.adapters.moto import AWS
+from tests.adapters.servers import free_port, mlflow_server
 from trackbridge.adapters import Target
 from trackbridge.errors import Unavailable
+from trackbridge.records import Metrics
 from trackbridge.transfer.verify import verify
 
 mlflow = pytest.importorskip("mlflow")
@@ -165,3 +167,25 @@ def test_runs_that_others_wrote_are_listed_and_read(tmp_path: Path) -> None:
     back = trackbridge.read(listed.id, "mlflow")
     assert back.config == {"lr": 0.1}
     assert [(row["step"], row["value_any"]) for row in back.rows()] == [(3, 0.25)]
+
+
+@pytest.mark.server
+def test_an_mlflow_of_sagemaker_by_its_arn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vendor's plugin signs its requests with AWS's credentials, here for a real MLflow server that does not check them."""
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    with mlflow_server(tmp_path / "server", proxied=False) as url:
+        monkeypatch.setenv("SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT", url)
+        backend = "mlflow:arn:aws:sagemaker:us-east-1:123456789012:mlflow-tracking-server/team"
+        run = trackbridge.init("vision", config={"lr": 0.1}, backend=backend)
+        trackbridge.log({"loss": 0.5}, step=3)
+        report = trackbridge.finish()
+        assert report.delivered, str(report)
+        found = trackbridge.read(run.id, backend, sidecar=False)
+        assert (
+            found.config,
+            [event.values for event in (record.event for record in found.records() if isinstance(record.event, Metrics))],
+        ) == ({"lr": 0.1}, [{"loss": 0.5}])
+        client = mlflow.tracking.MlflowClient(url)
+        (listed,) = client.search_runs([client.get_experiment_by_name("vision").experiment_id])
+        assert listed.data.metrics == {"loss": 0.5}

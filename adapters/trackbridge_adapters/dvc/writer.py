@@ -16,7 +16,7 @@ import msgspec
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation, Ledger, Reason
 from trackbridge.errors import Rejected, Unavailable
-from trackbridge.records import AnyEvent, Artifact, Config, Deviations, FileRef, Media, Metrics, Record, RunInfo, Status, Summary, Tags
+from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
 from trackbridge_adapters.dvc import layout
 from trackbridge_adapters.dvc.layout import FOLDERS, PATHS, PROJECTION, Places
 from trackbridge_adapters.dvc.repository import Repository, outage, pointer, put
@@ -157,10 +157,10 @@ class Writer:
         meta = json.dumps(plain(event.meta), ensure_ascii=False) if event.meta else ""
         content: bytes | Path
         if event.file is not None and event.format not in INLINE:
-            shown, content = (event.kind, event.format) in layout.PICTURES, self._content(event.file)
+            shown, content = (event.kind, event.format) in layout.PICTURES, self._run.content(event.file)
             folder, ending = layout.IMAGES if shown else layout.MEDIA, event.format or PurePosixPath(event.file.path).suffix[1:] or "bin"
             content = content.read_bytes() if shown else content
-        elif isinstance(inline := self._inline(event), str):
+        elif isinstance(inline := self._run.inline(event), str):
             folder, ending, content = layout.MEDIA, "txt", inline.encode()
         else:
             shape = layout.points(plain(inline))
@@ -173,15 +173,6 @@ class Writer:
             self._keep(content, name)
         self._show(event.key, event.format, name)
         self._row("media.tsv", (event.time, event.step, event.key, event.kind, event.format, name, meta))
-
-    def _content(self, ref: FileRef) -> Path:
-        path = self._run.content(ref)
-        if not path.is_file():
-            raise LookupError(f"the content of {ref.path!r} is not in the run's folder")
-        return path
-
-    def _inline(self, event: Media) -> Any:
-        return event.inline if event.file is None else msgspec.msgpack.decode(self._content(event.file).read_bytes())
 
     def _free(self, folder: str, key: str, stem: str, ending: str) -> str:
         """A path that no other value of the run has. DVC's plots cannot sort a folder in which only some names are numbers."""
@@ -201,7 +192,7 @@ class Writer:
         self._dirty.add(layout.STAGES)
 
     def _artifact(self, event: Artifact) -> None:
-        contents = [self._content(file) if file.digest else None for file in event.files]
+        contents = [self._run.content(file) if file.digest else None for file in event.files]
         metadata = json.dumps(plain(event.metadata), ensure_ascii=False) if event.metadata else ""
         version = self._versions.get(event.name, -1) + 1
         folder, places = self._version(event.name, event.type, version), Places(PATHS, files=True)
