@@ -291,6 +291,9 @@ wanted = wanted, {(one.name, file.path, file.digest) for one in events if isinst
 assert found() == wanted
 out.close("finished", T0)
 assert found() == wanted
+import shutil
+shutil.rmtree(folder / "runs/.dvc/cache")  # as in a clone without a remote
+assert found()[0] == {(key, "" if key.startswith("s") else digest) for key, digest in wanted[0]}
 """
     there(WRITER + script, tmp_path)
 
@@ -318,13 +321,15 @@ def test_a_users_own_repository_is_left_as_it_is(tmp_path: Path) -> None:
     before = [git(own, *command) for command in (("status", "--porcelain"), ("log", "--oneline"), ("branch", "-a"), ("diff", "--cached"))]
     script = f"out, _ = opened(provenance={{'commit': {first!r}}}); out.write(series(3)); "
     script += "out.write([Record('r0', 3, Metrics(T0, 3, 3, {'word': 'one\\r\\ntwo'}))]); out.flush(); out.close('finished', T0)"
-    there(WRITER + script, tmp_path, GIT_AUTHOR_NAME="u", GIT_AUTHOR_EMAIL="u", GIT_COMMITTER_NAME="u", GIT_COMMITTER_EMAIL="u")
+    git(own, "config", "user.useConfigOnly", "true")  # and there is no name
+    there(WRITER + script, tmp_path, GIT_CONFIG_GLOBAL=os.devnull, GIT_AUTHOR_NAME="u", GIT_AUTHOR_EMAIL="u@x")
     after = [git(own, *command) for command in (("status", "--porcelain"), ("log", "--oneline"), ("branch", "-a"), ("diff", "--cached"))]
     assert after == before
     (line,) = git(own, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
     ref, commit = line.split()
     assert ref == f"refs/exps/{first[:2]}/{first[2:]}/first-r"
     assert git(own, "rev-parse", f"{commit}^").strip() == first
+    assert git(own, "show", "-s", "--format=%an %cn %ct", commit) == "u TrackBridge 1763870000\n"
     assert git(own, "show", f"{commit}:train.py") == "one\n"
     names = git(own, "ls-tree", "-r", "--name-only", commit, "dvclive").split("\n")
     assert "dvclive/of another run.txt" not in names

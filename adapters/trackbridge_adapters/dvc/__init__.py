@@ -3,7 +3,7 @@
 Where it lies: ``dvc`` is ``./dvc-runs``, a git and DVC repository of its own; ``dvc:DIR`` makes one in that folder, or uses the one whose root
 it is. A run grows in ``DIR/trackbridge/NAME-ID``, which git and DVC ignore. When it is closed, these files become the folder ``dvclive`` of
 the experiment ``NAME-ID``: a commit on top of the commit that the run was started from (where the repository has it, else HEAD), under
-``refs/exps``. Nothing touches the repository's branches, index or working tree.
+``refs/exps``. Nothing touches the repository's branches, index or working tree. A closed run is read from its experiment, by ``dvc.api``.
 
 What it holds, all of it files that people read, and that ``dvc exp show``, ``dvc plots show`` and ``dvc.api`` tell:
 

@@ -152,14 +152,15 @@ def row(cells: Iterable[Any]) -> str:
 
 
 def rows(path: Path) -> Iterator[list[str]]:
-    """The rows of a table, its head first; a last one that is not whole is left out."""
+    """The rows of a table that are whole, its head first."""
     csv.field_size_limit(sys.maxsize)
     if path.exists():
         with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-            yield from csv.reader(_whole(file), delimiter="\t")
+            yield from csv.reader(whole(file), delimiter="\t")
 
 
-def _whole(lines: Iterable[str]) -> Iterator[str]:
+def whole(lines: Iterable[str]) -> Iterator[str]:
+    """The rows of a table, each with all the lines within its quotes; a last one that is not whole is left out."""
     waiting = ""
     for line in lines:
         waiting += line

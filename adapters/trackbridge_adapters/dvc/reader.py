@@ -100,8 +100,9 @@ class _Copy:
 
     def _ref(self, path: str, name: str, size: int) -> FileRef:
         """A reference with the digest of the bytes that are there; "" where there are none, as of a file by reference."""
+        place = self.folder / path
         try:
-            with place.open("rb") if (place := self.folder / path).is_file() or not path else self._kept(path) as file:
+            with place.open("rb") if place.exists() else self._kept(path) as file:
                 return FileRef(name, hashlib.file_digest(file, "sha256").hexdigest(), file.seek(0, 2))
         except OSError:
             return FileRef(name, "", size)
