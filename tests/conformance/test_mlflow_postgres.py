@@ -14,5 +14,5 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="session")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     folder = tmp_path_factory.mktemp("server")
-    with postgres(folder / "postgres") as store, mlflow_server(folder, store=store) as url:
+    with postgres() as store, mlflow_server(folder, store=store) as url:
         yield Subject("mlflow", url)
