@@ -25,6 +25,7 @@ ALLOWED = {
     "identity": {"errors", "host"},
     "files": {"errors", "records"},
     "names": set(),
+    "times": set(),
     "projection": {"deviations", "records"},
     "normal": {"projection", "records"},
     "summary": {"records"},
@@ -53,7 +54,7 @@ ALLOWED = {
     "compare": set(),
 }  # fmt: skip
 EVERYTHING = {"testing", "cli"}  # may use all; nothing but the entry points may use them
-ADAPTERS_MAY = {"adapters", "records", "values", "deviations", "names", "errors", "projection", "normal", "files"}
+ADAPTERS_MAY = {"adapters", "records", "values", "deviations", "names", "errors", "projection", "normal", "files", "times"}
 
 
 def imports(path: Path) -> set[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -82,3 +83,13 @@ class Ledger:
         for row in self._rows.values():
             totals[row.reason] = totals.get(row.reason, 0) + row.count
         return dict(sorted(totals.items()))
+
+
+def unpack(items: Iterable[Any]) -> Iterator[Deviation]:
+    """The rows of a record ``deviations``, which has them as plain arrays."""
+    return (msgspec.convert(item, Deviation) for item in items)
+
+
+def words(totals: Mapping[str, int]) -> str:
+    """``retyped 3, rounded 1``"""
+    return ", ".join(f"{reason} {count}" for reason, count in totals.items())

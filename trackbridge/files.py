@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
-from trackbridge.errors import SettingsError
+from trackbridge.errors import SettingsError, Unavailable
 from trackbridge.records import FileRef
 
 if TYPE_CHECKING:
@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file
+
+
+@contextlib.contextmanager
+def outage(path: Path) -> Iterator[None]:
+    """A file system that is full, read-only or gone is an outage: what it refuses now it may take later.
+
+    Raises:
+        Unavailable: the body met an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror or error}") from error
 
 
 def add_bytes(store: Path, data: bytes, name: str) -> FileRef:

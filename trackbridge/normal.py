@@ -72,6 +72,11 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def top_level(values: Mapping[str, Any]) -> set[str]:
+    """The first parts of the paths of `values`: an entry of a configuration that is set again replaces all that was below it."""
+    return {path.partition("/")[0] for path in flatten(dict.fromkeys(values))}
+
+
 def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of :func:`flatten`."""
     nested: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from trackbridge.deviations import Deviation, Ledger, Reason
-from trackbridge.records import Scalar
+from trackbridge.records import Media, Metrics, Scalar
 
 
 class Point(msgspec.Struct, frozen=True, gc=False):
@@ -47,6 +47,11 @@ class MediaItem(msgspec.Struct, frozen=True):
     content: Any
     call: int = 0
     meta: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, event: Media) -> MediaItem:
+        """The item of `event`, as Writers meet it: what lies in a file is not looked at."""
+        return cls(event.key, event.step, event.time, event.kind, event.format, event.inline, event.call)
 
 
 class FileItem(msgspec.Struct, frozen=True):
@@ -81,6 +86,9 @@ class Rule(Generic[Item]):
     why: str
     apply: Callable[[Item], Item | None]
 
+
+SCALARS = frozenset({float, int, bool, str, type(None)})
+"""The types that a value of a metric may have."""
 
 SHARED = {Reason.TIMESTAMP: "time", Reason.STEP_CHANGED: "step"}
 """Deviations that concern all keys of a call alike, and the subject that they are counted for."""
@@ -123,11 +131,36 @@ class Projection:
                 ledger.add(deviation(rule, subject, original))
         return result
 
+    def scalar(self, ledger: Ledger, event: Metrics, key: str, value: Any, *, shared: bool = True) -> Point | None:
+        """:meth:`held` for one value of `event`.
+
+        Raises:
+            TypeError: it is no value of a metric.
+        """
+        _check(key, value)
+        return self.held(ledger, "scalar", Point(key, value, event.step, event.time, event.call), key, value, shared=shared)
+
+    def scalars(self, ledger: Ledger, event: Metrics) -> dict[str, Any]:
+        """What the rules leave of the values of `event`; nothing is counted when one of them is no value of a metric.
+
+        Raises:
+            TypeError: see :meth:`scalar`.
+        """
+        for key, value in event.values.items():
+            _check(key, value)
+        points = ((key, self.scalar(ledger, event, key, value)) for key, value in event.values.items())
+        return {key: point.value for key, point in points if point is not None}
+
     def series(self, points: Sequence[Point]) -> list[Point]:
         """What the tracker will hold of one key: the scalar rules on each point, then the series rules on all."""
         kept = [after for point in points if (after := self.apply("scalar", point)[0]) is not None]
         result, _ = self.apply("series", kept)
         return result or []
+
+
+def _check(key: str, value: object) -> None:
+    if type(value) not in SCALARS:
+        raise TypeError(f"{key!r} is a {type(value).__name__}, which is no value of a metric")
 
 
 def deviation(rule: Rule[Any], subject: str, original: Any) -> Deviation:
@@ -224,6 +257,10 @@ def numbers_become_floats(why: str) -> tuple[Rule[Point], Rule[Point]]:
         scalar_rule(Reason.RETYPED, "bool -> float", why, is_bool, value=lambda p: to_float(p.value)),
         scalar_rule(Reason.RETYPED, "int -> float (rounded beyond 2**53)", why, is_int, value=lambda p: to_float(p.value)),
     )
+
+
+def bools_become_integers(why: str) -> Rule[Point]:
+    return scalar_rule(Reason.RETYPED, "bool -> int", why, is_bool, value=lambda p: 1 if p.value else 0)
 
 
 def time_to_milliseconds(why: str) -> Rule[Point]:

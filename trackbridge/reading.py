@@ -8,10 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from trackbridge import settings
-from trackbridge.deviations import Deviation, Ledger
+from trackbridge.deviations import Deviation, Ledger, unpack
 from trackbridge.errors import RunNotFound, SettingsError
 from trackbridge.normal import Normal, normal, ranked, unflatten
 from trackbridge.records import Artifact, Define, Deviations, Media, Metrics, Record, Rewind, RunInfo, Start
@@ -84,7 +82,7 @@ class RunData:
         ledger = Ledger(self._edited)
         for record in self._records:
             if isinstance(record.event, Deviations):
-                ledger.extend(msgspec.convert(item, Deviation) for item in record.event.items)
+                ledger.extend(unpack(record.event.items))
         return ledger.rows()
 
     def rows(self, attempts: str = "surviving") -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from trackbridge.deviations import Deviation, Ledger
+from trackbridge.deviations import Deviation, Ledger, words
 
 
 class TargetReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,11 +78,11 @@ class Report(msgspec.Struct, frozen=True):
             lines.append(line)
             totals = Ledger(target.deviations).by_reason()
             if totals:
-                lines.append("    not exact there: " + ", ".join(f"{reason} {count}" for reason, count in totals.items()))
+                lines.append("    not exact there: " + words(totals))
             lines += [f"    {text}" for text in (target.message, target.hint) if text]
         own = Ledger(self.deviations).by_reason()
         if own:
-            lines.append("  before it was journaled: " + ", ".join(f"{reason} {count}" for reason, count in own.items()))
+            lines.append("  before it was journaled: " + words(own))
         if not self.delivered:
             lines.append(f"  what is pending stays in the journal; deliver it with: trackbridge sync {self.directory}")
         return "\n".join(lines)

@@ -24,10 +24,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from trackbridge.adapters import SIDECAR_FILE, Capabilities, Place, Position, Recovery, Requirements, Sidecar, Target
-from trackbridge.deviations import Deviation, Ledger, Reason
+from trackbridge.deviations import Deviation, Ledger, Reason, unpack, words
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
 from trackbridge.names import Names, from_text, to_text
-from trackbridge.normal import flatten, unflatten
+from trackbridge.normal import flatten, top_level, unflatten
 from trackbridge.projection import (
     Entry,
     FileItem,
@@ -178,8 +178,7 @@ class MlflowWriter:
                 elif isinstance(event, Artifact):
                     self._artifact(event, ledger)
                 elif isinstance(event, Deviations):
-                    totals = Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason()
-                    self._tags["trackbridge.deviations"] = ", ".join(f"{reason} {count}" for reason, count in totals.items())[:TAG_LENGTH]
+                    self._tags["trackbridge.deviations"] = words(Ledger(unpack(event.items)).by_reason())[:TAG_LENGTH]
             except (OSError, TypeError, ValueError, LookupError) as error:
                 raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
         with told():
@@ -273,7 +272,7 @@ class MlflowWriter:
         for path, value in values.items():
             PROJECTION.held(ledger, "config", Entry(path, value), f"config/{path}", value)
             texts[path] = to_text(value)[:PARAM_LENGTH]
-        top = {path.partition("/")[0] for path in flatten(dict.fromkeys(event.values))}
+        top = top_level(event.values)
         texts |= {path: None for path in self._config_now if path.partition("/")[0] in top and path not in values}
         for path, text in texts.items():
             if self._config_now.get(path) == text:

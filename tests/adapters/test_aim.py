@@ -17,12 +17,11 @@ from trackbridge_adapters.aim import adapter
 from trackbridge_adapters.aim.layout import KEYS, is_distribution, run_hash, shown, told
 
 import trackbridge
+from tests.adapters import fresh
 from tests.adapters.servers import answers, free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
 from trackbridge.errors import SettingsError
-
-pytestmark = pytest.mark.skipif(environments.requirements("aim") is None, reason="it has no environment")
 
 WRITER = """
 import sys, json, hashlib
@@ -53,12 +52,7 @@ def theirs(id="r"):
 
 def there(script: str, folder: Path) -> str:
     """Run `script` where Aim is; what it prints."""
-    environment = environments.create("aim")
-    code = f"import sys; sys.path.insert(0, {str(environments.source('aim'))!r})\n{script}"
-    command = [str(environment.interpreter), "-I", "-W", "ignore", "-c", code, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return fresh.there("aim", script, folder)
 
 
 @pytest.fixture(scope="module")
@@ -234,13 +228,7 @@ assert points() == [(n, n / 2) for n in range(20_100)]
 
 def test_a_folder_that_cannot_be_made_is_an_outage(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    script = """
-try:
-    opened()
-except Unavailable as error:
-    print("outage")
-"""
-    assert there(WRITER + script, tmp_path / "file").split() == ["outage"]
+    assert there(WRITER + fresh.NO_FOLDER, tmp_path / "file").split() == ["outage"]
 
 
 def test_an_index_that_another_process_holds_is_an_outage_in_bounded_time(tmp_path: Path) -> None:

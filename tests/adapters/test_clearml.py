@@ -21,11 +21,10 @@ from trackbridge_adapters.clearml import adapter
 from trackbridge_adapters.clearml.layout import KEYS, artifact_key, artifact_name, join, split, task_id
 
 import trackbridge
+from tests.adapters import fresh
 from tests.adapters.servers import free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
-
-pytestmark = pytest.mark.skipif(environments.requirements("clearml") is None, reason="it has no environment")
 
 WRITER = """
 import json, os, sys, threading, time
@@ -56,12 +55,7 @@ def settings(folder: Path, **variables: str) -> dict[str, str]:
 
 def there(script: str, folder: Path, **variables: str) -> str:
     """Run `script` where the client is; what it prints."""
-    environment = environments.create("clearml")
-    code = f"import sys; sys.path.insert(0, {str(environments.source('clearml'))!r})\n{script}"
-    command = [str(environment.interpreter), "-I", "-W", "ignore", "-c", code, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, env=settings(folder, **variables), timeout=180, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return fresh.there("clearml", script, folder, variables=settings(folder, **variables))
 
 
 @pytest.fixture(scope="module")
@@ -343,25 +337,7 @@ print(near.files[0].digest == digest and (far.uri, far.files[0].size) == ("data/
 
 
 def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
-    script = (
-        WRITER
-        + """
-import resource, signal
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-out, _ = opened()
-out.write(series(10)); held = out.flush()
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-try:
-    out.write(series(5000, 10)); out.flush()
-except Unavailable as error:
-    print("unavailable", end=" ")
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-out, held = opened(position=held)
-out.write(series(5000, held.sequences["r0"])); out.close("finished", T0)
-print(points() == [n / 2 for n in range(5010)])
-"""
-    )
-    assert there(script, tmp_path).split() == ["unavailable", "True"]
+    assert there(WRITER + fresh.FULL_DISK, tmp_path).split() == ["unavailable", "True"]
 
 
 def test_online_the_server_gets_it_too(tmp_path: Path) -> None:

@@ -18,14 +18,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from trackbridge_adapters.comet import adapter
-from trackbridge_adapters.comet.layout import KEYS, experiment_key, iso, nanoseconds
+from trackbridge_adapters.comet.layout import KEYS, experiment_key
 
 import trackbridge
+from tests.adapters import fresh
 from tests.adapters.servers import free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
-
-pytestmark = pytest.mark.skipif(environments.requirements("comet") is None, reason="it has no environment")
+from trackbridge.times import from_iso, iso
 
 WRITER = """
 import json, os, sys, time
@@ -50,13 +50,8 @@ def points(id="r"):
 
 def there(script: str, folder: Path, **variables: str) -> str:
     """Run `script` where the client is; what it prints."""
-    environment = environments.create("comet")
-    code = f"import sys; sys.path.insert(0, {str(environments.source('comet'))!r})\n{script}"
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("COMET_")} | {"HOME": str(folder)} | variables
-    command = [str(environment.interpreter), "-I", "-W", "ignore", "-c", code, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=180, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COMET_")}
+    return fresh.there("comet", script, folder, variables=kept | {"HOME": str(folder)} | variables)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +206,7 @@ def test_keys_and_names_do_not_meet() -> None:
     assert all(key.isascii() and key.isalnum() and 32 <= len(key) <= 50 for key in keys)
     long = ["k" * 300, "k" * 299 + "l", "k" * 100, "k" * 101, KEYS.encode("k" * 300)]
     assert len({KEYS.encode(key)[:100] for key in long}) == len(long)
-    assert nanoseconds(iso(1763870000123456789)) == 1763870000123456789
+    assert from_iso(iso(1763870000123456789)) == 1763870000123456789
 
 
 def test_a_killed_run_is_one_archive(tmp_path: Path) -> None:
@@ -251,25 +246,7 @@ print(json.dumps([points() == [n / 2 for n in range(35)], sorted(path.name for p
 
 
 def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
-    script = (
-        WRITER
-        + """
-import resource, signal
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-out, _ = opened()
-out.write(series(10)); held = out.flush()
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-try:
-    out.write(series(5000, 10)); out.flush()
-except Unavailable as error:
-    print("unavailable", end=" ")
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-out, held = opened(position=held)
-out.write(series(5000, held.sequences["r0"])); out.close("finished", T0)
-print(points() == [n / 2 for n in range(5010)])
-"""
-    )
-    assert there(script, tmp_path, COMET_OFFLINE="1").split() == ["unavailable", "True"]
+    assert there(WRITER + fresh.FULL_DISK, tmp_path, COMET_OFFLINE="1").split() == ["unavailable", "True"]
 
 
 def test_online_the_server_gets_it_too(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from trackbridge_adapters.dvc import adapter
 from trackbridge_adapters.dvc.layout import FOLDERS, PATHS, Places, cell, column, key, params, rows, unparams, value
 
+from tests.adapters import fresh
 from trackbridge import environments
 from trackbridge.adapters import Target
 from trackbridge.projection import same
@@ -43,16 +44,9 @@ def points(id="r"):
 
 def there(script: str, folder: Path, **variables: str) -> str:
     """Run `script` where DVC is; what it prints."""
-    environment = environments.create("dvc")
-    code = f"import sys; sys.path.insert(0, {str(environments.source('dvc'))!r})\n{script}"
-    path = f"{environment.interpreter.parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{environments.create('dvc').interpreter.parent}{os.pathsep}{os.environ['PATH']}"
     quiet = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / "site"), "PATH": path}
-    done = subprocess.run(
-        [str(environment.interpreter), "-I", "-W", "ignore", "-c", code, str(folder)],
-        capture_output=True, text=True, env=os.environ | quiet | variables, cwd=folder, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return fresh.there("dvc", script, folder, variables=os.environ | quiet | variables, cwd=folder)
 
 
 def git(folder: Path, *arguments: str) -> str:

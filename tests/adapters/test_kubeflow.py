@@ -15,12 +15,11 @@ import pytest
 from trackbridge_adapters.kubeflow import adapter, layout
 
 import trackbridge
+from tests.adapters import fresh
 from trackbridge import environments
 from trackbridge.adapters import Target
 from trackbridge.errors import SettingsError
 from trackbridge.projection import same
-
-pytestmark = pytest.mark.skipif(environments.requirements("kubeflow") is None, reason="it has no environment")
 
 WRITER = """
 import json, os, shutil, sys, time
@@ -54,15 +53,11 @@ def told(task):
 
 def there(script: str, folder: Path) -> Any:
     """Run `script` where the client is; the JSON that it prints."""
-    environment = environments.create("kubeflow")
-    code = f"import sys; sys.path.insert(0, {str(environments.source('kubeflow'))!r})\n{WRITER}\n{script}"
-    command = [str(environment.interpreter), "-I", "-W", "ignore", "-c", code, str(folder)]
-    variables = os.environ | {"HOME": str(folder), "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir(exist_ok=True)
-    done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=folder, timeout=180, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    variables = os.environ | {"HOME": str(folder), "TMPDIR": str(folder / "tmp")}
+    printed = fresh.there("kubeflow", f"{WRITER}\n{script}", folder, variables=variables, cwd=folder)
     assert not list((folder / "tmp").iterdir())
-    return json.loads(done.stdout)
+    return json.loads(printed)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 from trackbridge_adapters.sagemaker import adapter, layout
 
 import trackbridge
+from tests.adapters import fresh
 from tests.adapters.moto import AWS, moto_server, variables
 from tests.adapters.servers import free_port
 from trackbridge import environments
@@ -22,10 +23,7 @@ from trackbridge.adapters import Target
 from trackbridge.errors import SettingsError
 from trackbridge.projection import same
 
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.skipif(environments.requirements("sagemaker") is None, reason="it has no environment"),
-]
+pytestmark = pytest.mark.server
 
 WRITER = """
 import boto3, json, sys, time
@@ -51,12 +49,7 @@ def points(id):
 
 def there(script: str, url: str, folder: Path) -> Any:
     """Run `script` where the client is; the JSON that it prints."""
-    environment = environments.create("sagemaker")
-    code = f"import sys; sys.path.insert(0, {str(environments.source('sagemaker'))!r})\n{WRITER}\n{script}"
-    command = [str(environment.interpreter), "-I", "-W", "ignore", "-c", code, url, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, env=variables() | {"HOME": str(folder)}, timeout=180, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+    return json.loads(fresh.there("sagemaker", f"{WRITER}\n{script}", url, folder, variables=variables() | {"HOME": str(folder)}))
 
 
 @pytest.fixture(scope="module")

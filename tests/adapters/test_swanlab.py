@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,9 @@ from trackbridge_adapters.swanlab import adapter
 from trackbridge_adapters.swanlab.layout import FOLDER, KEYS, column, decoded, encoded, parts, project_name, shown, told
 
 import trackbridge
-from trackbridge import environments
+from tests.adapters import fresh
 from trackbridge.adapters import Target
 from trackbridge.errors import SettingsError
-
-pytestmark = pytest.mark.skipif(environments.requirements("swanlab") is None, reason="it has no environment")
 
 WRITER = """
 import sys, json, hashlib
@@ -61,13 +58,7 @@ scalars = [[one.scalar.key, one.scalar.step, one.scalar.value.number, one.scalar
 
 def there(script: str, folder: Path) -> str:
     """Run `script` where SwanLab's client is; what it prints."""
-    environment = environments.create("swanlab")
-    code = f"import sys; sys.path.insert(0, {str(environments.source('swanlab'))!r})\n{script}"
-    variables = os.environ | {"SWANLAB_SAVE_DIR": str(folder.parent / "home")}
-    command = [str(environment.interpreter), "-I", "-W", "ignore", "-c", code, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return fresh.there("swanlab", script, folder, variables=os.environ | {"SWANLAB_SAVE_DIR": str(folder.parent / "home")})
 
 
 @pytest.fixture(scope="module")
@@ -239,13 +230,7 @@ assert points() == [n / 2 for n in range(10_100)]
 
 def test_a_folder_that_cannot_be_made_is_an_outage(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    script = """
-try:
-    opened()
-except Unavailable as error:
-    print("outage")
-"""
-    assert there(WRITER + script, tmp_path / "file").split() == ["outage"]
+    assert there(WRITER + fresh.NO_FOLDER, tmp_path / "file").split() == ["outage"]
 
 
 def test_torn_and_damaged_logs(tmp_path: Path) -> None:

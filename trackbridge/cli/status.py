@@ -11,7 +11,7 @@ from rich.table import Table
 
 from trackbridge.adapters import Target
 from trackbridge.cli.common import LOST, PENDING, Json, Where, console, run_folders, told_errors
-from trackbridge.deviations import Deviation, Ledger
+from trackbridge.deviations import Deviation, Ledger, unpack, words
 from trackbridge.forward.state import TargetState, states
 from trackbridge.forward.supervisor import report
 from trackbridge.journal.reader import JournalReader, info
@@ -54,7 +54,7 @@ def _look(path: Path) -> RunStatus:
         records += 1
         most = max(most, record.sequence + 1)
         if isinstance(record.event, Deviations):
-            ledger.extend(msgspec.convert(item, Deviation) for item in record.event.items)
+            ledger.extend(unpack(record.event.items))
     targets = [report(TargetState(path, Target.parse(health.target)), most) for health in states(path)]
     return RunStatus(info(path), records, reader.refused[1], reader.damaged, reader.torn, reader.missing, ledger.rows(), targets)
 
@@ -66,17 +66,13 @@ def _show(found: list[RunStatus]) -> None:
         bytes_lost = ("damaged bytes", run.damaged), ("bytes of an unfinished call", run.torn), ("missing records", run.missing)
         own |= {name: count for name, count in bytes_lost if count}
         table.add_row(
-            escape(run.info.id), run.info.status, "journal", "", str(run.records), "", _words(own), escape(str(run.info.directory))
+            escape(run.info.id), run.info.status, "journal", "", str(run.records), "", words(own), escape(str(run.info.directory))
         )
         for target in run.targets:
             state = target.state + (f": {target.message}" if target.message else "")
             totals = Ledger(target.deviations).by_reason() | ({"rejected": target.dead} if target.dead else {})
             place = target.url or target.where
             table.add_row(
-                "", "", escape(target.target), escape(state), str(target.delivered), str(target.pending), _words(totals), escape(place)
+                "", "", escape(target.target), escape(state), str(target.delivered), str(target.pending), words(totals), escape(place)
             )
     console.print(table)
-
-
-def _words(totals: dict[str, int]) -> str:
-    return ", ".join(f"{reason} {count}" for reason, count in totals.items())

@@ -17,9 +17,9 @@ from trackbridge.projection import (
     FileItem,
     MediaItem,
     Projection,
+    bools_become_integers,
     changed,
     drop,
-    is_bool,
     is_none,
     merge_repeats,
     scalar_rule,
@@ -88,7 +88,7 @@ _STEP = "a step is an integer of 64 bits"
 _TIME = "a time is a double"
 PROJECTION = Projection(
     drop("scalar", Reason.UNSUPPORTED, "None is not stored", "a value is a number or an object", is_none),
-    scalar_rule(Reason.RETYPED, "bool -> int", "its tracker makes an integer of it", is_bool, value=lambda point: int(point.value)),  # type: ignore[arg-type]
+    bools_become_integers("its tracker makes an integer of it"),
     scalar_rule(
         Reason.RETYPED,
         "an integer beyond 64 bits becomes a float",

@@ -16,12 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
-
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
-from trackbridge.deviations import Deviation, Ledger, Reason
+from trackbridge.deviations import Deviation, Ledger, Reason, unpack
 from trackbridge.errors import Rejected, Unavailable
-from trackbridge.projection import FileItem, MediaItem, Point, nanoseconds, seconds
+from trackbridge.projection import FileItem, MediaItem, nanoseconds, seconds
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
 from trackbridge_adapters.aim.layout import (
     ARTIFACTS,
@@ -40,7 +38,6 @@ from trackbridge_adapters.aim.layout import (
     shown,
 )
 
-SCALARS = frozenset({float, int, bool, str, type(None)})
 INLINE = {"counts", "rows", "text"}
 DISTINCT = 2**53  # Aim's hash of a step is that of a double: two larger ones may share a place
 INDEX_SECONDS = 20.0  # after which it is an outage that another process holds the index
@@ -175,7 +172,7 @@ class Writer:
         elif isinstance(event, Tags):
             self._tag(event.values)
         elif isinstance(event, Deviations):
-            self._tell("deviations", Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason())
+            self._tell("deviations", Ledger(unpack(event.items)).by_reason())
 
     def flush(self) -> Position:
         """What was handed to the system is there after a kill; the index shows it to Aim's readers."""
@@ -238,7 +235,7 @@ class Writer:
             if nanoseconds(time) != event.time and given:
                 ledger.add(Deviation(Reason.TIMESTAMP, "time", len(given), "rounded to a double of seconds"))
         else:
-            given, step = self._changed(event, ledger), event.call if step is None else step
+            given, step = PROJECTION.scalars(ledger, event), event.call if step is None else step
         for key, value in given.items():
             name = KEYS.encode(key)
             if isinstance(value, str):
@@ -247,17 +244,6 @@ class Writer:
                 self._object(name, STRING, Text(value), step, time)
             else:
                 self._number(name, value, step, time)
-
-    def _changed(self, event: Metrics, ledger: Ledger) -> dict[str, Any]:
-        """What the declared rules leave of the values of `event`."""
-        left: dict[str, Any] = {}
-        for key, value in event.values.items():
-            if type(value) not in SCALARS:
-                raise TypeError(f"{key!r} is a {type(value).__name__}, which is no value of a metric")
-            point = PROJECTION.held(ledger, "scalar", Point(key, value, event.step, event.time, event.call), key, value)
-            if point is not None:
-                left[key] = point.value
-        return left
 
     def _number(self, name: str, value: float, step: int, time: float) -> None:
         """As Aim's tracker does it, but into a batch, and what describes the sequence once for each flush."""
@@ -300,7 +286,7 @@ class Writer:
             repeat += 1
 
     def _media(self, event: Media, ledger: Ledger) -> None:
-        item = MediaItem(event.key, event.step, event.time, event.kind, event.format, event.inline, event.call)
+        item = MediaItem.of(event)
         held = PROJECTION.held(ledger, "media", item, event.key, f"{event.kind} {event.format}")
         assert held is not None
         assert held.step is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import functools
 import hashlib
@@ -10,14 +9,13 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from trackbridge import projection
 from trackbridge.deviations import Reason
 from trackbridge.names import Names, from_text, to_text
-from trackbridge.projection import Projection, changed, scalar_rule, to_float
+from trackbridge.projection import Projection, changed, to_float
 
 KEYS = Names(r"[^\x00-\x1f\x7f»]", mark="·", plain_path=True, reserved=r":|Summary(/[^/]*)?$")
 """Names of metrics. The client puts its single values into a graph ``Summary``, and its own measurements into those with a colon."""
@@ -63,13 +61,7 @@ def _milliseconds(on: str) -> Any:
 
 
 PROJECTION = Projection(
-    scalar_rule(
-        Reason.RETYPED,
-        "bool -> int",
-        "a scalar is a number",
-        projection.is_bool,
-        value=lambda point: int(point.value),  # type: ignore[arg-type]
-    ),
+    projection.bools_become_integers("a scalar is a number"),
     projection.step_bounds(-(2**63), 2**63 - 1, _AXIS),
     *(rule for on in ("scalar", "media") for rule in (projection.step_from_call(_AXIS, on), _milliseconds(on))),
 )
@@ -107,23 +99,6 @@ def label(text: str, other: str) -> str:
 
 def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[-60:] or "x"
-
-
-@functools.lru_cache(8)
-def _second(whole: int) -> str:
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}"
-
-
-def iso(time: int) -> str:
-    """Nanoseconds as people read a time, to the last digit."""
-    whole, rest = divmod(time, 10**9)
-    return f"{_second(whole)}.{rest:09}Z"
-
-
-def nanoseconds(text: str) -> int:
-    """The inverse of :func:`iso`."""
-    whole, fraction = text.rstrip("Z").split(".")
-    return calendar.timegm(datetime.fromisoformat(whole).timetuple()) * 10**9 + int(fraction)
 
 
 def artifact_key(name: str, path: str) -> str:

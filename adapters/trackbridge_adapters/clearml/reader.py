@@ -14,6 +14,7 @@ from trackbridge.errors import RunNotFound
 from trackbridge.names import from_text
 from trackbridge.normal import unflatten
 from trackbridge.records import AnyEvent, Artifact, Config, FileRef, Media, Metrics, Record, RunInfo, Summary, Tags
+from trackbridge.times import from_iso
 from trackbridge_adapters.clearml import layout
 from trackbridge_adapters.clearml.layout import (
     CONFIG,
@@ -71,8 +72,8 @@ def _info(session: Session) -> RunInfo:
         notes=task.get("comment") or "",
         tags=tuple(task.get("tags") or ()),
         status=properties.get("status") or back.get(task.get("status", ""), "finished"),
-        start=layout.nanoseconds(task["started"]) if OURS in (task.get("hyperparams") or {}) else 0,
-        end=layout.nanoseconds(task["completed"]) if OURS in (task.get("hyperparams") or {}) and "completed" in task else None,
+        start=from_iso(task["started"]) if OURS in (task.get("hyperparams") or {}) else 0,
+        end=from_iso(task["completed"]) if OURS in (task.get("hyperparams") or {}) and "completed" in task else None,
         **text,
     )
 

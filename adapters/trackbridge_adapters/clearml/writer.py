@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -10,20 +9,19 @@ import os
 import shlex
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
-from trackbridge.deviations import Deviation, Ledger
+from trackbridge.deviations import Deviation, Ledger, unpack, words
 from trackbridge.errors import Rejected, Unavailable
-from trackbridge.files import replace
+from trackbridge.files import outage, replace
 from trackbridge.names import to_text
-from trackbridge.normal import flatten
+from trackbridge.normal import flatten, top_level
 from trackbridge.projection import SHARED, MediaItem, Point
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
+from trackbridge.times import iso
 from trackbridge_adapters.clearml import client, layout
 from trackbridge_adapters.clearml.layout import (
     CONFIG,
@@ -54,7 +52,6 @@ from trackbridge_adapters.clearml.layout import (
 
 LINE = 500  # events that the client sends to its server at once
 CHUNK = 20_000  # events that are kept before they are handed to the system
-SCALARS = frozenset({float, int, bool, str, type(None)})
 
 
 class Writer:
@@ -74,7 +71,7 @@ class Writer:
         self._unsent: list[dict[str, Any]] = []  # events that the server has not got
         self._online: client.Online | None = None
         self._names: dict[str, tuple[str, str]] = {}
-        with self._outage():
+        with outage(self._location):
             held, length = self._adopt(position)
             self._held = held
             self._describe(run)
@@ -120,13 +117,6 @@ class Writer:
         held, length = session.position()
         return (held, length) if length <= size else ({}, 0)
 
-    @contextlib.contextmanager
-    def _outage(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise Unavailable(f"{self._location}: {error.strerror or error}") from error
-
     # -- the task --------------------------------------------------------------------------------------------------------------------
 
     def _describe(self, run: RunInfo) -> None:
@@ -171,9 +161,9 @@ class Writer:
             script=lib.Script(entry_point=str(run.provenance.get("script", "")), version_num=str(run.provenance.get("commit", ""))),
         ).to_dict()
         task |= {"project_name": self._shown["project"], "offline_folder": str(self._folder), "offline_output_models": []}
-        task["started"] = layout.iso(run.start)
+        task["started"] = iso(run.start)
         if self._end is not None:
-            task["completed"] = layout.iso(self._end)
+            task["completed"] = iso(self._end)
         return task
 
     # -- records ---------------------------------------------------------------------------------------------------------------------
@@ -207,7 +197,7 @@ class Writer:
         elif isinstance(event, Config):
             values = flatten(event.values)
             texts = {PARAMETERS.encode(path): (to_text(value), type(value).__name__) for path, value in values.items()}
-            top = {path.partition("/")[0] for path in flatten(dict.fromkeys(event.values))}
+            top = top_level(event.values)
             items = self._sections.setdefault(CONFIG, {})
             for name in [name for name in items if PARAMETERS.decode(name).partition("/")[0] in top]:
                 del items[name]
@@ -220,8 +210,7 @@ class Writer:
         elif isinstance(event, Tags):
             self._tags = list(event.values)
         elif isinstance(event, Deviations):
-            totals = Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason()
-            self._set(PROPERTIES, DEVIATIONS, ", ".join(f"{reason} {count}" for reason, count in totals.items()))
+            self._set(PROPERTIES, DEVIATIONS, words(Ledger(unpack(event.items)).by_reason()))
 
     def _add(self, kind: Any, time: int, step: int, place: tuple[str, str], **content: Any) -> None:
         event = kind(task=self._id, timestamp=time // 1_000_000, iter=step, metric=place[0], variant=place[1], **content)
@@ -237,10 +226,7 @@ class Writer:
         kind, step, kept = self._lib.MetricsScalarEvent, event.call if event.step is None else event.step, 0
         for key, value in event.values.items():
             if type(value) is not float or value - value != 0.0 or not in_range(step):
-                if type(value) not in SCALARS:
-                    raise TypeError(f"{key!r} is a {type(value).__name__}, which is no value of a metric")
-                point = Point(key, value, event.step, event.time, event.call)
-                held = PROJECTION.held(self._ledger, "scalar", point, key, value, shared=False)
+                held = PROJECTION.scalar(self._ledger, event, key, value, shared=False)
                 if held is None:
                     continue
                 value = held.value
@@ -256,7 +242,7 @@ class Writer:
             self._ledger.add(Deviation(rule.reason, SHARED[rule.reason], kept, rule.what))
 
     def _media(self, event: Media) -> None:
-        item = MediaItem(event.key, event.step, event.time, event.kind, event.format, event.inline, event.call)
+        item = MediaItem.of(event)
         if event.kind in ("table", "histogram"):
             value = self._run.inline(event)
             plot = (
@@ -318,7 +304,7 @@ class Writer:
         if self._online is not None:
             self._unsent += self._events
         self._events = []
-        with self._outage():
+        with outage(self._location):
             while data:
                 data = data[self._file.write(data) or 0 :]
 
@@ -326,7 +312,7 @@ class Writer:
         """It survives any process once the system has it."""
         self._put()
         length = self._file.tell()
-        with self._outage():
+        with outage(self._location):
             if self._online is not None:
                 self._online.send(self._unsent, self._about())
                 self._unsent = []
@@ -335,7 +321,7 @@ class Writer:
 
     def attach(self, sidecar: bytes, digest: str) -> None:
         uri = f"{DATA}/{self._data}/artifacts/{SIDECAR_FILE}"
-        with self._outage():
+        with outage(self._location):
             (self._folder / uri).parent.mkdir(parents=True, exist_ok=True)
             replace(self._folder / uri, sidecar)
         about = {"key": SIDECAR, "type": OURS, "mode": "output", "uri": uri, "hash": digest, "content_size": len(sidecar)}
@@ -347,7 +333,7 @@ class Writer:
         self._end = end
         self.flush()
         packed = self._location / f".{self._id}.zip"
-        with self._outage():
+        with outage(self._location):
             self._file.close()
             if self._online is not None:
                 self._online.close(status)

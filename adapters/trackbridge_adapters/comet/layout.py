@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import functools
 import hashlib
@@ -10,7 +9,6 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,13 +39,7 @@ NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-i
 
 PROJECTION = Projection(
     projection.drop("scalar", Reason.UNSUPPORTED, "None is not stored", "a metric is a number or a text", projection.is_none),
-    scalar_rule(
-        Reason.RETYPED,
-        "bool -> int",
-        "a metric is a number or a text, and only numbers are drawn",
-        projection.is_bool,
-        value=lambda point: int(point.value),  # type: ignore[arg-type]
-    ),
+    projection.bools_become_integers("a metric is a number or a text, and only numbers are drawn"),
     scalar_rule(
         Reason.RETYPED,
         'the texts "NaN", "Infinity" and "-Infinity" become numbers',
@@ -82,23 +74,6 @@ def shown(value: Any) -> Any:
 def told(held: Any) -> Any:
     """The inverse of :func:`shown`."""
     return from_text(held) if isinstance(held, str) else held
-
-
-@functools.lru_cache(8)
-def _second(whole: int) -> str:
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}"
-
-
-def iso(time: int) -> str:
-    """Nanoseconds as people read a time, to the last digit."""
-    whole, rest = divmod(time, 10**9)
-    return f"{_second(whole)}.{rest:09}Z"
-
-
-def nanoseconds(text: str) -> int:
-    """The inverse of :func:`iso`."""
-    whole, fraction = text.rstrip("Z").split(".")
-    return calendar.timegm(datetime.fromisoformat(whole).timetuple()) * 10**9 + int(fraction)
 
 
 class Fragment:

@@ -16,6 +16,7 @@ from trackbridge.adapters import SIDECAR_FILE
 from trackbridge.errors import RunNotFound
 from trackbridge.normal import unflatten
 from trackbridge.records import AnyEvent, Artifact, Config, FileRef, Media, Metrics, Record, RunInfo, Status, Summary, Tags
+from trackbridge.times import from_iso
 from trackbridge_adapters.comet import layout
 from trackbridge_adapters.comet.layout import (
     DIGEST,
@@ -27,7 +28,6 @@ from trackbridge_adapters.comet.layout import (
     STATUS,
     SUMMARY,
     Fragment,
-    nanoseconds,
     told,
 )
 
@@ -123,7 +123,7 @@ def _file(part: Fragment, payload: dict[str, Any]) -> Iterator[AnyEvent]:
         yield Artifact(0, about["name"], about["type"], [FileRef(about["path"], digest, size)], payload.get("remote_uri", ""), metadata)
     elif "key" in about:
         step, meta = payload["additional_params"]["step"], {name: told(value) for name, value in about.items() if name not in META}
-        media = Media(nanoseconds(about["time"]), 0, step, about["key"], about["kind"], about["format"], meta=meta)
+        media = Media(from_iso(about["time"]), 0, step, about["key"], about["kind"], about["format"], meta=meta)
         if data is not None and "name" not in about:
             yield msgspec.structs.replace(media, inline=_inline(media.kind, data))
         else:

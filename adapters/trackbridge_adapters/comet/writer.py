@@ -9,21 +9,19 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
-from trackbridge.deviations import Deviation, Ledger, Reason
+from trackbridge.deviations import Deviation, Ledger, Reason, unpack, words
 from trackbridge.errors import Rejected, Unavailable
-from trackbridge.files import replace
+from trackbridge.files import outage, replace
 from trackbridge.names import Names, to_text
-from trackbridge.normal import flatten
-from trackbridge.projection import Point
+from trackbridge.normal import flatten, top_level
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, FileRef, Media, Metrics, Record, RunInfo, Status, Summary, Tags
+from trackbridge.times import iso
 from trackbridge_adapters.comet import client, layout
 from trackbridge_adapters.comet.layout import (
     DEVIATIONS,
@@ -46,12 +44,10 @@ from trackbridge_adapters.comet.layout import (
     UPLOADS,
     Fragment,
     experiment_key,
-    iso,
     shown,
 )
 
 CHUNK = 1 << 20  # bytes that are handed to the system at once
-SCALARS = frozenset({float, int, bool, str, type(None)})
 encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -68,7 +64,7 @@ class Writer:
         self._size = 0
         self._taken: list[Any] = []  # messages of the record that is being taken
         self._names: dict[str, str] = {}
-        with self._outage():
+        with outage(self._location):
             self._location.mkdir(parents=True, exist_ok=True)
             parts = layout.fragments(self._location, self._key).get(self._key, [])
             self._adopt(parts, position)
@@ -111,13 +107,6 @@ class Writer:
             self._count = 0
         self._marked = dict(self._held) if self._count else None  # what the last entry POSITION says
         self._announced = (self._folder / JOURNAL).exists()
-
-    @contextlib.contextmanager
-    def _outage(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise Unavailable(f"{self._location}: {error.strerror or error}") from error
 
     def _write_meta(self, end: int | None = None, failed: str = "") -> None:
         start = self._run.start // 1_000_000
@@ -166,7 +155,7 @@ class Writer:
 
     def _put(self) -> None:
         data, self._lines, self._size = memoryview(b"".join(self._lines)), [], 0
-        with self._outage():
+        with outage(self._location):
             while data:
                 data = data[self._file.write(data) or 0 :]
 
@@ -265,17 +254,13 @@ class Writer:
             if self._experiment is not None:
                 self._experiment.add_tags(self._tags)
         elif isinstance(event, Deviations):
-            totals = Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason()
-            self._other(DEVIATIONS, ", ".join(f"{reason} {count}" for reason, count in totals.items()))
+            self._other(DEVIATIONS, words(Ledger(unpack(event.items)).by_reason()))
 
     def _metrics(self, event: Metrics) -> None:
         make, step, time, kept = self._lib.MetricMessage, event.step, event.time // 1_000_000, 0
         for key, value in event.values.items():
             if type(value) is not float and type(value) is not int:
-                if type(value) not in SCALARS:
-                    raise TypeError(f"{key!r} is a {type(value).__name__}, which is no value of a metric")
-                point = Point(key, value, step, event.time, event.call)
-                held = PROJECTION.held(self._ledger, "scalar", point, key, value, shared=False)
+                held = PROJECTION.scalar(self._ledger, event, key, value, shared=False)
                 if held is None:
                     continue
                 value = held.value
@@ -289,7 +274,7 @@ class Writer:
     def _configure(self, event: Config) -> None:
         """Comet takes no parameter away: one that is gone becomes null."""
         values = flatten(event.values)
-        top = {path.partition("/")[0] for path in flatten(dict.fromkeys(event.values))}
+        top = top_level(event.values)
         gone = {path for path in self._config - values.keys() if path.partition("/")[0] in top}
         for path, value in values.items():
             self._parameter(self._name(path), shown(value))
@@ -350,7 +335,7 @@ class Writer:
 
     def attach(self, sidecar: bytes, digest: str) -> None:
         self.flush()
-        with self._outage():
+        with outage(self._location):
             replace(self._folder / JOURNAL, sidecar)
             if not self._announced or self._experiment is not None:
                 self._asset(SIDECAR_FILE, b"", None, {}, file=JOURNAL)
@@ -363,7 +348,7 @@ class Writer:
         self._other(STATUS, str(status))
         self._commit()
         self._put()
-        with self._outage():
+        with outage(self._location):
             if self._experiment is not None:
                 client.flush(self._experiment)
                 client.end(self._experiment)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import io
 import json
 import math
@@ -233,18 +232,6 @@ def _renamed(values: Any, rename: Any) -> Any:
     if isinstance(values, dict):
         return {rename(name) if name else name: _renamed(inner, rename) for name, inner in values.items()}
     return [_renamed(inner, rename) for inner in values] if isinstance(values, list) else values
-
-
-def moment(time: int) -> str:
-    """Nanoseconds since 1970 as a text for people."""
-    seconds, rest = divmod(time, 10**9)
-    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
-
-
-def unmoment(text: str) -> int:
-    """The inverse of :func:`moment`."""
-    head, _, rest = text.partition(".")
-    return int(datetime.datetime.fromisoformat(head + "+00:00").timestamp()) * 10**9 + int(rest.removesuffix("Z"))
 
 
 def tables(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ import msgspec
 from trackbridge.adapters import SIDECAR_FILE
 from trackbridge.errors import RunNotFound
 from trackbridge.records import AnyEvent, Artifact, Config, End, FileRef, Media, Metrics, Record, RunInfo, Start, Summary, Tags
+from trackbridge.times import from_iso
 from trackbridge_adapters.dvc import layout
 from trackbridge_adapters.dvc.repository import LIVE, Repository
 
@@ -110,11 +111,11 @@ class _Copy:
 
 def _info(about: dict[str, Any]) -> RunInfo:
     described = {name: about[name] for name in layout.DESCRIPTION if name != "tags"}
-    end = layout.unmoment(about["ended"]) if about.get("ended") else None
+    end = from_iso(about["ended"]) if about.get("ended") else None
     return RunInfo(
         **described,
         tags=tuple(about["tags"]),
-        start=layout.unmoment(about["started"]),
+        start=from_iso(about["started"]),
         end=end,
         provenance=about.get("provenance") or {},
     )

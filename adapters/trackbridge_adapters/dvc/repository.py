@@ -11,13 +11,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from trackbridge import files
 from trackbridge.errors import Unavailable
+from trackbridge.files import outage
 from trackbridge_adapters.dvc.layout import BESIDE, RUN
 
 SECONDS = 120  # that one command may take
@@ -171,15 +172,6 @@ class Repository:
         if check and done.returncode:
             raise Unavailable(f"{' '.join(command[:5])} in {self.root}: {done.stderr.decode(errors='replace').strip()[-500:]}")
         return done
-
-
-@contextlib.contextmanager
-def outage(path: Path) -> Iterator[None]:
-    """A file system that is full, read-only or gone is an outage."""
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror or error}") from error
 
 
 def put(path: Path, data: bytes) -> None:

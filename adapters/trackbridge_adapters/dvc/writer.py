@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
-from trackbridge.deviations import Deviation, Ledger, Reason
+from trackbridge.deviations import Deviation, Ledger, Reason, unpack, words
 from trackbridge.errors import Rejected, Unavailable
+from trackbridge.files import outage
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
+from trackbridge.times import iso
 from trackbridge_adapters.dvc import layout
 from trackbridge_adapters.dvc.layout import FOLDERS, PATHS, PROJECTION, Places
-from trackbridge_adapters.dvc.repository import Repository, outage, pointer, put
+from trackbridge_adapters.dvc.repository import Repository, pointer, put
 
 INLINE = ("rows", "counts", "text")
 BUFFER = 1 << 24  # characters of rows that wait for a flush
@@ -67,7 +69,7 @@ class Writer:
         self._summary = {name: layout.unshown(value) for name, value in held(layout.SUMMARY, json.loads).items()}
         self._latest = {name: layout.unshown(value) for name, value in held(layout.LATEST, json.loads).items()}
         self._step = self._latest.get("step") if f"{layout.METRICS}/step.tsv" in self._lengths else self._latest.pop("step", None)
-        about = {name: getattr(run, name) for name in layout.DESCRIPTION} | {"started": layout.moment(run.start)}
+        about = {name: getattr(run, name) for name in layout.DESCRIPTION} | {"started": iso(run.start)}
         former = held(layout.RUN, loads_yaml)
         former.pop("ended", None)
         self._about = former | about | {"status": str(Status.RUNNING), "tags": former.get("tags", list(run.tags))}
@@ -120,8 +122,7 @@ class Writer:
             self._about["tags"] = plain(event.values)
             self._dirty.add(layout.RUN)
         elif isinstance(event, Deviations):
-            totals = Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason()
-            self._about["deviations"] = ", ".join(f"{reason} {count}" for reason, count in totals.items())
+            self._about["deviations"] = words(Ledger(unpack(event.items)).by_reason())
             self._dirty.add(layout.RUN)
         elif isinstance(event, Media):
             self._media(event)
@@ -271,7 +272,7 @@ class Writer:
             put(self._folder / layout.DIGEST, f"{digest}  {SIDECAR_FILE.rpartition('/')[2]}\n".encode())
 
     def close(self, status: str, end: int) -> None:
-        self._about |= {"status": str(status), "ended": layout.moment(end)}
+        self._about |= {"status": str(status), "ended": iso(end)}
         self._dirty.add(layout.RUN)
         self.flush()
         title = self._run.name or self._run.id

@@ -9,7 +9,6 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -145,18 +144,6 @@ def outline(kind: str, data: bytes) -> Any:
     csv.field_size_limit(sys.maxsize)
     head, *body = csv.reader(io.StringIO(data.decode(), newline=""))
     return {"columns": list(map(from_text, head)), "rows": [list(map(from_text, cells)) for cells in body]}
-
-
-def moment(time: int) -> str:
-    """Nanoseconds since 1970 as a text for people."""
-    seconds, rest = divmod(time, 10**9)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
-
-
-def unmoment(text: str) -> int:
-    """The inverse of :func:`moment`."""
-    head, _, rest = text.partition(".")
-    return int(datetime.fromisoformat(head + "+00:00").timestamp()) * 10**9 + int(rest.removesuffix("Z"))
 
 
 def tasks(root: Path, name: str) -> list[Path]:

@@ -14,6 +14,7 @@ from trackbridge.adapters import SIDECAR_FILE
 from trackbridge.errors import RunNotFound
 from trackbridge.names import from_text
 from trackbridge.records import AnyEvent, Artifact, Config, End, FileRef, Media, Metrics, Record, RunInfo, Start, Summary, Tags
+from trackbridge.times import from_iso
 from trackbridge_adapters.kubeflow import layout
 
 
@@ -52,8 +53,8 @@ def _info(folder: Path) -> RunInfo:
     return RunInfo(
         **described,
         tags=tuple(about.get("tags", ())),
-        start=layout.unmoment(about[layout.STARTED]),
-        end=layout.unmoment(about[layout.ENDED]) if layout.ENDED in about else None,
+        start=from_iso(about[layout.STARTED]),
+        end=from_iso(about[layout.ENDED]) if layout.ENDED in about else None,
         provenance=layout.told(about.get("provenance", {})),
     )
 

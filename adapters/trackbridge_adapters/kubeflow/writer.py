@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
-from trackbridge.deviations import Deviation, Ledger
+from trackbridge.deviations import Deviation, Ledger, unpack, words
 from trackbridge.errors import Rejected, Unavailable
-from trackbridge.files import replace
+from trackbridge.files import outage, replace
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
+from trackbridge.times import iso
 from trackbridge_adapters.kubeflow import layout, outputs
 from trackbridge_adapters.kubeflow.layout import ABOUT, PARTS
 
@@ -28,15 +28,6 @@ IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 """What a file system says of names that it cannot hold, or not beside others."""
 
 SMALL = (layout.CONFIG, layout.SUMMARY, layout.LATEST, ABOUT)
-
-
-@contextlib.contextmanager
-def outage(path: Path) -> Iterator[None]:
-    """A file system that is full, read-only or gone is an outage."""
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror or error}") from error
 
 
 class Writer:
@@ -93,7 +84,7 @@ class Writer:
             "tags": former.get("tags") or list(run.tags),
             "status": str(Status.RUNNING),
         }
-        self._about |= {layout.STARTED: layout.moment(run.start), "provenance": layout.shown(msgspec.to_builtins(run.provenance))}
+        self._about |= {layout.STARTED: iso(run.start), "provenance": layout.shown(msgspec.to_builtins(run.provenance))}
         self._rows: dict[str, list[str]] = {name: [] for name in layout.TABLES}
         self._waiting, self._dirty = 0, set(SMALL)
         self._lengths = {name: (self._folder / name).stat().st_size if (self._folder / name).exists() else 0 for name in layout.TABLES}
@@ -136,8 +127,7 @@ class Writer:
         elif isinstance(event, Tags):
             self._tell("tags", list(event.values))
         elif isinstance(event, Deviations):
-            totals = Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason()
-            self._tell(layout.DEVIATIONS, ", ".join(f"{reason} {count}" for reason, count in totals.items()))
+            self._tell(layout.DEVIATIONS, words(Ledger(unpack(event.items)).by_reason()))
 
     def _tell(self, name: str, value: Any) -> None:
         self._about[name] = value
@@ -231,7 +221,7 @@ class Writer:
 
     def close(self, status: str, end: int) -> None:
         self._tell("status", str(status))
-        self._tell(layout.ENDED, layout.moment(end))
+        self._tell(layout.ENDED, iso(end))
         self.flush()
         with outage(self._folder):
             replace(self._folder / layout.PAGE, outputs.page(self._folder).encode(), sync=False)

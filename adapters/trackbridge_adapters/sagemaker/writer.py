@@ -12,11 +12,10 @@ from typing import Any
 import msgspec
 
 from trackbridge.adapters import SIDECAR_FILE, Place, Position, Target
-from trackbridge.deviations import Deviation, Ledger, Reason
+from trackbridge.deviations import Deviation, Ledger, Reason, unpack, words
 from trackbridge.errors import Rejected, Unavailable
 from trackbridge.names import Names
-from trackbridge.normal import flatten
-from trackbridge.projection import Point
+from trackbridge.normal import flatten, top_level
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, FileRef, Media, Metrics, Record, RunInfo, Summary, Tags
 from trackbridge_adapters.sagemaker import layout
 from trackbridge_adapters.sagemaker.client import Amazon, outage
@@ -26,7 +25,6 @@ from trackbridge_adapters.sagemaker.reader import Held
 SEND = 20_000
 """Points after which `write` sends them."""
 
-SCALARS = (int, str, bool, float, type(None))
 TIME = next(rule.what for rule in PROJECTION.rules if rule.reason == Reason.TIMESTAMP)
 
 
@@ -100,7 +98,7 @@ class Writer:
         elif isinstance(event, Config):
             values = flatten(event.values)
             _check(values)
-            top = {path.partition("/")[0] for path in flatten(dict.fromkeys(event.values))}
+            top = top_level(event.values)
             kept = {path: value for path, value in self._config.items() if path.partition("/")[0] not in top or path in values}
             self._config, self._changed = kept | values, True
         elif isinstance(event, Summary):
@@ -110,8 +108,7 @@ class Writer:
         elif isinstance(event, Tags):
             self._set(layout.TAGS, list(event.values))
         elif isinstance(event, Deviations):
-            totals = Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason()
-            self._set(layout.DEVIATIONS, ", ".join(f"{reason} {count}" for reason, count in totals.items()))
+            self._set(layout.DEVIATIONS, words(Ledger(unpack(event.items)).by_reason()))
 
     def _set(self, name: str, value: Any) -> None:
         self._own[name], self._changed = value, True
@@ -121,10 +118,7 @@ class Writer:
         plain, taken = 0 <= step <= layout.LAST_STEP, dict[tuple[str, int], tuple[float, int]]()
         for key, value in event.values.items():
             if not plain or type(value) is not float or value - value != 0.0:
-                if type(value) not in SCALARS:
-                    raise TypeError(f"{key!r} is a {type(value).__name__}, which is no value of a metric")
-                point = Point(key, value, event.step, event.time, event.call)
-                held = PROJECTION.held(self._ledger, "scalar", point, key, value, shared=False)
+                held = PROJECTION.scalar(self._ledger, event, key, value, shared=False)
                 if held is None:
                     continue
                 value = held.value

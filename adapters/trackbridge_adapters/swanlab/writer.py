@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
-from trackbridge.deviations import Deviation, Ledger
-from trackbridge.errors import Rejected, Unavailable
-from trackbridge.projection import FileItem, MediaItem, Point
+from trackbridge.deviations import Deviation, Ledger, unpack
+from trackbridge.errors import Rejected
+from trackbridge.files import outage
+from trackbridge.projection import FileItem, MediaItem
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
 from trackbridge_adapters.swanlab import layout
 from trackbridge_adapters.swanlab.layout import CONFIG, DIGEST, ID, INLINE, OURS, PARTS, PROJECTION, STRING, SUMMARY, TAGS, client
-
-SCALARS = frozenset({float, int, bool, str, type(None)})
 
 
 class Column:
@@ -174,7 +170,7 @@ class Writer:
         elif isinstance(event, Tags):
             self._set(TAGS, list(event.values))
         elif isinstance(event, Deviations):
-            self._set(f"{OURS}deviations", Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason())
+            self._set(f"{OURS}deviations", Ledger(unpack(event.items)).by_reason())
 
     def _set(self, name: str, value: Any) -> None:
         self._config[name], self._changed = value, True
@@ -222,7 +218,7 @@ class Writer:
     def _metrics(self, event: Metrics, ledger: Ledger) -> None:
         given, step = event.values, event.step
         if step is None or not 0 <= step <= layout.STEPS or not {float}.issuperset(map(type, given.values())):
-            given, step = self._ruled(event, ledger), event.call if step is None else step
+            given, step = PROJECTION.scalars(ledger, event), event.call if step is None else step
         if not given:
             return
         message = self._message
@@ -238,17 +234,6 @@ class Writer:
             self._number += 1
             message.num, scalar.key, scalar.value.number = self._number, column, value
             self._put(message.SerializeToString())
-
-    def _ruled(self, event: Metrics, ledger: Ledger) -> dict[str, Any]:
-        """What the declared rules leave of the values of `event`."""
-        left: dict[str, Any] = {}
-        for key, value in event.values.items():
-            if type(value) not in SCALARS:
-                raise TypeError(f"{key!r} is a {type(value).__name__}, which is no value of a metric")
-            point = PROJECTION.held(ledger, "scalar", Point(key, value, event.step, event.time, event.call), key, value)
-            if point is not None:
-                left[key] = point.value
-        return left
 
     def _column(self, key: str, kind: str, step: int, type: int, time: int) -> str:
         """The first column of this key and kind that has no value at `step` yet."""
@@ -272,7 +257,7 @@ class Writer:
         return column.name
 
     def _media(self, event: Media, ledger: Ledger) -> None:
-        item = MediaItem(event.key, event.step, event.time, event.kind, event.format, event.inline, event.call)
+        item = MediaItem.of(event)
         held = PROJECTION.held(ledger, "media", item, event.key, f"{event.kind} {event.format}")
         if held is None:
             return
@@ -334,12 +319,3 @@ class Writer:
         partial = path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.part")
         partial.write_bytes(data)
         os.replace(partial, path)
-
-
-@contextlib.contextmanager
-def outage(folder: Path) -> Iterator[None]:
-    """A file system that is full, read-only or gone is an outage."""
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"{folder}: {error}") from error

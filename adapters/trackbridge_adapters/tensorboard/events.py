@@ -17,6 +17,7 @@ from typing import Any
 from trackbridge import projection
 from trackbridge.adapters import Position
 from trackbridge.errors import Unavailable
+from trackbridge.files import outage
 
 OURS = re.compile(r"events\.out\.tfevents\.\d{10,}\.trackbridge\.\d{6}")
 CHUNK = 1 << 16  # bytes that are handed to the system at once
@@ -35,15 +36,6 @@ def protobuf() -> SimpleNamespace:
     for module in (event_pb2, summary_pb2, types_pb2, api_pb2, plugin_data_pb2, audio_pb2):
         names |= {name: item for name, item in vars(module).items() if name[:1].isupper()}
     return SimpleNamespace(**names)
-
-
-@contextlib.contextmanager
-def outage(path: Path) -> Iterator[None]:
-    """A file system that is full, read-only or gone is an outage."""
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror or error}") from error
 
 
 def frame(data: bytes) -> bytes:

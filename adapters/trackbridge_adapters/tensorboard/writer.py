@@ -17,11 +17,12 @@ from trackbridge import files, projection, records
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation, Ledger, Reason
 from trackbridge.errors import Rejected, SettingsError, Unavailable
+from trackbridge.files import outage
 from trackbridge.normal import content, flatten
-from trackbridge.projection import FileItem, MediaItem, Point, deviation
+from trackbridge.projection import FileItem, MediaItem, deviation
 from trackbridge.records import Artifact, FileRef, Media, Metrics, Record, RunInfo, Status
 from trackbridge_adapters.tensorboard import layout
-from trackbridge_adapters.tensorboard.events import EventFiles, outage, protobuf
+from trackbridge_adapters.tensorboard.events import EventFiles, protobuf
 
 NATIVE_LIMIT = 64 << 20  # larger media stay files: a protobuf message ends at 2 GiB, and a dashboard loads it whole
 FLOAT = frozenset({float})
@@ -100,7 +101,7 @@ class Writer:
             if projection.nanoseconds(wall_time) != event.time:
                 self._ledger.add(Deviation(Reason.TIMESTAMP, "time", len(given), layout.TIME.what))
         else:
-            given = self._changed(event)
+            given = layout.PROJECTION.scalars(self._ledger, event)
             step = event.call if step is None else step
         if not given:
             return
@@ -119,17 +120,6 @@ class Writer:
             if known is None:
                 values[-1].metadata.CopyFrom(_metadata("scalars"))
         self._log.append(message)
-
-    def _changed(self, event: Metrics) -> dict[str, float | str]:
-        """What the declared rules leave of the values of `event`."""
-        if not SCALAR.issuperset(map(type, event.values.values())):
-            raise TypeError("a value of a metric is a number, a bool, a text or None")
-        left: dict[str, Any] = {}
-        for key, value in event.values.items():
-            point = layout.PROJECTION.held(self._ledger, "scalar", Point(key, value, event.step, event.time, event.call), key, value)
-            if point is not None:
-                left[key] = point.value
-        return left
 
     def _slot(self, key: str) -> tuple[Any, Any]:
         slot = self._proto.Value(tag=layout.TAGS.encode(key))

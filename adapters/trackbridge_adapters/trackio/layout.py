@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import functools
 import hashlib
@@ -10,10 +9,10 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trackbridge import times
 from trackbridge.deviations import Reason
 from trackbridge.errors import Unavailable
 from trackbridge.names import Names, from_text, to_text
@@ -126,22 +125,9 @@ def sidecar_name(run_id: str) -> str:
     return label(f"trackbridge-journal-{run_id}", "[A-Za-z0-9._-]")
 
 
-@functools.lru_cache(8)
-def _second(whole: int) -> str:
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}"
-
-
 def iso(time: int) -> str:
     """Nanoseconds as trackio writes a time, to the last digit."""
-    whole, rest = divmod(time, 10**9)
-    return f"{_second(whole)}.{rest:09}+00:00"
-
-
-def nanoseconds(text: str) -> int:
-    """The inverse of :func:`iso`."""
-    fraction = re.search(r"\.(\d+)", text)
-    whole = calendar.timegm(datetime.fromisoformat(text).utctimetuple())
-    return whole * 10**9 + (int(fraction[1][:9].ljust(9, "0")) if fraction else 0)
+    return times.iso(time, "+00:00")
 
 
 def shown(value: Any) -> Any:

@@ -11,6 +11,7 @@ import msgspec
 
 from trackbridge.errors import RunNotFound
 from trackbridge.records import AnyEvent, Artifact, Config, FileRef, Media, Metrics, Record, RunInfo, Status, Summary
+from trackbridge.times import from_iso
 from trackbridge_adapters.trackio.layout import (
     CREATED,
     DIGEST,
@@ -27,7 +28,6 @@ from trackbridge_adapters.trackio.layout import (
     TAGS,
     TYPES,
     artifact_names,
-    nanoseconds,
     project_name,
     sidecar_name,
     storage,
@@ -90,8 +90,8 @@ def _info(project: str, record: dict[str, Any], config: dict[str, Any]) -> RunIn
         notes=str(told(config.get(f"{OURS}notes", ""))),
         tags=tuple(config.get(TAGS, ())),
         status=config.get(STATUS, Status.FINISHED),
-        start=nanoseconds(config.get(CREATED) or record["created_at"]),
-        end=nanoseconds(end) if end else None,
+        start=from_iso(config.get(CREATED) or record["created_at"]),
+        end=from_iso(end) if end else None,
     )
 
 
@@ -103,7 +103,7 @@ def _events(store: Any, project: str, record: dict[str, Any]) -> Iterator[AnyEve
     summary = {key.removeprefix(SUMMARY): value for key, value in config.items() if key.startswith(SUMMARY)}
     yield Summary(start, {KEYS.decode(key): told(value) for key, value in summary.items()})
     for call, row in enumerate(store.get_logs(project, run_id=record["id"])):
-        time, step = nanoseconds(row.pop("timestamp")), row.pop("step")
+        time, step = from_iso(row.pop("timestamp")), row.pop("step")
         values = {KEYS.decode(key): value for key, value in row.items()} if ours else row
         points = {key: value for key, value in values.items() if not isinstance(value, dict | list)}
         if points:
@@ -143,4 +143,4 @@ def _artifact(found: dict[str, Any], ours: bool) -> Artifact:
     name, kind, description = found["name"], found["type"], found["description"] or ""
     original = description if ours and name in artifact_names(description, kind) else name
     files = [FileRef(PATHS.decode(one["path"]), "" if "ref" in one else one["digest"], one["size"]) for one in found["manifest"]]
-    return Artifact(nanoseconds(found["created_at"]), original, kind, files)
+    return Artifact(from_iso(found["created_at"]), original, kind, files)

@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
-from trackbridge.deviations import Deviation, Ledger
+from trackbridge.deviations import Deviation, Ledger, unpack
 from trackbridge.errors import Rejected
-from trackbridge.projection import MediaItem, Point
+from trackbridge.projection import MediaItem
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
 from trackbridge_adapters.trackio.layout import (
     CREATED,
@@ -50,8 +48,6 @@ ROWS = 5000
 
 FREE = frozenset({float, bool, type(None)})
 """Types that no rule concerns."""
-
-SCALARS = FREE | {int, str}
 
 
 class Writer:
@@ -147,24 +143,14 @@ class Writer:
     def _metrics(self, record: Record, event: Metrics, ledger: Ledger) -> None:
         values, step = event.values, event.step
         if step is None or not in_range(step) or not FREE.issuperset(map(type, values.values())):
-            values, step = self._changed_by_rules(event, ledger), event.call if step is None else step
+            values, step = PROJECTION.scalars(ledger, event), event.call if step is None else step
         keys = tuple(values)
         named = names(keys)
         if keys:
             self._row(values if named == keys else dict(zip(named, values.values(), strict=True)), step, event.time, self._identity(record))
 
-    def _changed_by_rules(self, event: Metrics, ledger: Ledger) -> dict[str, Any]:
-        left: dict[str, Any] = {}
-        for key, value in event.values.items():
-            if type(value) not in SCALARS:
-                raise TypeError(f"{key!r} is a {type(value).__name__}, which is no value of a metric")
-            point = PROJECTION.held(ledger, "scalar", Point(key, value, event.step, event.time, event.call), key, value)
-            if point is not None:
-                left[key] = point.value
-        return left
-
     def _media(self, record: Record, event: Media, ledger: Ledger) -> None:
-        item = MediaItem(event.key, event.step, event.time, event.kind, event.format, event.inline, event.call)
+        item = MediaItem.of(event)
         held = PROJECTION.held(ledger, "media", item, event.key, f"{event.kind} {event.format}")
         if held is None:
             return
@@ -235,7 +221,7 @@ class Writer:
         elif isinstance(event, Tags):
             self._set(TAGS, event.values)
         elif isinstance(event, Deviations):
-            self._set(f"{OURS}deviations", Ledger(msgspec.convert(item, Deviation) for item in event.items).by_reason())
+            self._set(f"{OURS}deviations", Ledger(unpack(event.items)).by_reason())
 
     def _set(self, name: str, value: Any) -> None:
         self._config[name], self._changed = value, True

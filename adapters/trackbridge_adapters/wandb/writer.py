@@ -19,7 +19,7 @@ from trackbridge.deviations import Deviation, Ledger
 from trackbridge.errors import Rejected, SettingsError, Unavailable
 from trackbridge.files import add_file, replace
 from trackbridge.normal import flatten
-from trackbridge.projection import Entry, MediaItem, Point, deviation, nanoseconds, to_float
+from trackbridge.projection import SCALARS, Entry, MediaItem, Point, deviation, nanoseconds, to_float
 from trackbridge.records import AnyEvent, Artifact, Media, Metrics, Record, RunInfo
 from trackbridge_adapters.wandb import client, layout, media
 from trackbridge_adapters.wandb.layout import EXIT_CODES, MARK, OWN, SIDECAR, Fragment, Log, Row
@@ -40,7 +40,6 @@ from trackbridge_adapters.wandb.projection import (
 REWIND = OWN + "rewind"
 FLUSH_SECONDS = 60.0  # after which the client's process is taken to be dead or out of disk
 POLL_SECONDS = 0.005
-SCALARS = frozenset((float, int, bool, str, type(None)))
 
 
 class _Cache(dict[str, str]):
@@ -168,7 +167,7 @@ class Writer:
         return row
 
     def _media(self, event: Media, ledger: Ledger) -> dict[str, Any]:
-        item = MediaItem(event.key, event.step, event.time, event.kind, event.format, event.inline, event.call)
+        item = MediaItem.of(event)
         PROJECTION.held(ledger, "media", item, event.key, event.kind)
         if event.file is not None and not event.file.digest:
             cell = media.by_reference(event, event.file)
