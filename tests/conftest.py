@@ -16,7 +16,20 @@ from trackbridge import session
 def own_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith(
-            ("TRACKBRIDGE_", "WANDB_", "MLFLOW_", "COMET_", "CLEARML_", "TRACKIO_", "SWANLAB_", "AIM_", "SLURM_")
+            (
+                "TRACKBRIDGE_",
+                "WANDB_",
+                "MLFLOW_",
+                "COMET_",
+                "CLEARML_",
+                "TRACKIO_",
+                "SWANLAB_",
+                "AIM_",
+                "NEPTUNE_",
+                "DAGSHUB_",
+                "GUILD_",
+                "SLURM_",
+            )
         ) or name in (
             "RANK",
             "WORLD_SIZE",

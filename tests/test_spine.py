@@ -19,6 +19,7 @@ import pytest
 
 import trackbridge
 from tests import shared
+from tests.adapters.moto import AWS, moto_server
 from tests.adapters.servers import free_port, mlflow_server
 from trackbridge import environments, registry
 from trackbridge.adapters import Reader, Target
@@ -35,13 +36,14 @@ for step in range(first, last):
     trackbridge.log({"loss": math.sin(step) / 3, "train/acc": step / 7}, step=step)
     print(step, flush=True)
     if last > 10**6:
-        time.sleep(0.001)
+        time.sleep(0.004)
 report = trackbridge.finish()
 print(report.delivered, sum(target.pending for target in report.targets))
 """
 until = functools.partial(shared.until, seconds=120)
 ALL = ("jsonl", "tensorboard", "mlflow", "wandb")
-ISOLATED = ("trackio", "aim", "swanlab", "comet?mode=offline", "clearml?mode=offline", "dvc", "kubeflow")
+FILES = ("trackio", "aim", "swanlab", "comet?mode=offline", "clearml?mode=offline", "dvc", "kubeflow", "dagshub", "guild", "neptune")
+SAGEMAKER = "sagemaker"
 
 
 def train(first: int, last: int, **environment: str) -> subprocess.Popen[str]:
@@ -145,28 +147,47 @@ def test_the_same_script_with_any_backend(tmp_path: Path, backend: str) -> None:
 # -- deaths ---------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backends", [ALL, ISOLATED], ids=["here", "in environments of their own"])
-def test_the_whole_job_is_killed_and_goes_on_as_one_run_in_each_tracker(backends: tuple[str, ...]) -> None:
-    """kill -9 of the process group: training, forwarders, and the clients' own processes, at once."""
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """SageMaker is not to be had here: moto answers for it, on loopback."""
+    with moto_server(tmp_path_factory.mktemp("moto")) as url:
+        yield url
+
+
+@pytest.fixture
+def every(aws: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The fifteen backends, each where it can be written here."""
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    backends = (*ALL, *FILES, f"{SAGEMAKER}:{aws}")
     for backend in backends:
         installed(backend)
-    environment = {"TRACKBRIDGE_BACKEND": ",".join(backends), "SLURM_JOB_ID": "4711"}
+    return backends
+
+
+@pytest.mark.server
+@pytest.mark.timeout(900)
+def test_the_whole_job_is_killed_and_goes_on_as_one_run_in_each_of_fifteen_trackers(every: tuple[str, ...]) -> None:
+    """All at once; kill -9 of the process group: training, forwarders, and the clients' own processes."""
+    assert sorted(Target.parse(backend).name for backend in every) == [name for name in registry.names() if name != "memory"]
+    environment = {"TRACKBRIDGE_BACKEND": ",".join(every), "SLURM_JOB_ID": "4711", "TRACKBRIDGE_FINISH_TIMEOUT": "300"}
     process = train(0, 10**9, **environment)
-    until(lambda: len([health for health in states(journal()) if health.delivered > 100]) == len(backends))
+    until(lambda: len([health for health in states(journal()) if health.delivered > 100]) == len(every), seconds=400)
     os.killpg(process.pid, signal.SIGKILL)
     last = int(process.communicate()[0].split()[-1])
     assert told(train(last + 1, last + 500, **environment))[0] == "True 0"
-    for backend in backends:
+    for backend in every:
         verified(backend)
     steps = [record.event.step for record in trackbridge.read(journal().name).records() if isinstance(record.event, Metrics)]
     assert steps[: last + 1] == list(range(last + 1))
     assert steps[-499:] == list(range(last + 1, last + 500))
 
 
-@pytest.mark.parametrize("backend", ISOLATED)
-def test_a_killed_run_is_delivered_and_said_to_have_crashed(backend: str) -> None:
+@pytest.mark.server
+@pytest.mark.parametrize("number", range(len(ALL) + len(FILES) + 1), ids=[*ALL, *FILES, SAGEMAKER])
+def test_a_killed_run_is_delivered_and_said_to_have_crashed(every: tuple[str, ...], number: int) -> None:
     """kill -9 of the training process alone: its forwarder goes on."""
-    installed(backend)
+    backend = every[number]
     process = train(0, 10**9, TRACKBRIDGE_BACKEND=backend)
     until(lambda: any(health.delivered > 100 for health in states(journal())))
     process.kill()

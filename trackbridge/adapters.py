@@ -77,6 +77,7 @@ class Requirements:
         python: lowest and lowest excluded minor version of Python 3: ``(11, 15)``.
         pins: further requirements of its own environment, ``"setuptools<81"``.
         credentials: the variables (``MLFLOW_TRACKING_TOKEN``) and files (``~/.netrc``) in which the client looks for some.
+        notice: what a user should know before choosing it, such as that its service has ended.
     """
 
     extra: str
@@ -85,6 +86,7 @@ class Requirements:
     python: tuple[int, int] = (11, 15)
     pins: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ()
+    notice: str = ""
 
     @property
     def names(self) -> list[str]:

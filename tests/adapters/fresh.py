@@ -50,7 +50,9 @@ def there(backend: str, script: str, *arguments: object, variables: Mapping[str,
     environment = environments.create(backend)
     code = f"import sys; sys.path.insert(0, {str(environments.source(backend))!r})\n{script}"
     command = [str(environment.interpreter), "-I", "-W", "ignore", "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=cwd, timeout=180, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=variables, cwd=cwd, timeout=180, check=False, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -9,7 +9,6 @@ import http.client
 import http.server
 import json
 import os
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,8 @@ import pytest
 from trackbridge_adapters.dagshub import adapter
 from trackbridge_adapters.dagshub.layout import cell, listed, table_text, uncell, unlisted
 
+from tests.adapters import fresh
 from tests.adapters.servers import free_port, mlflow_server
-from trackbridge import environments
 from trackbridge.adapters import Recovery, Target
 from trackbridge.projection import same
 
@@ -51,16 +50,9 @@ def points(id="r"):
 
 def there(script: str, folder: Path, **variables: str) -> str:
     """Run `script` where the client is; what it prints."""
-    environment = environments.create("dagshub")
-    code = f"import sys; sys.path.insert(0, {str(environments.source('dagshub'))!r})\n{WRITER}\n{script}"
     mine = {name: text for name, text in os.environ.items() if not name.startswith(("DAGSHUB_", "MLFLOW_"))}
     home = {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache"), "XDG_CONFIG_HOME": str(folder / "config")}
-    done = subprocess.run(
-        [str(environment.interpreter), "-I", "-W", "ignore", "-c", code, str(folder)],
-        capture_output=True, text=True, env=mine | home | variables, cwd=folder, timeout=120, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return fresh.there("dagshub", f"{WRITER}\n{script}", folder, variables=mine | home | variables, cwd=folder)
 
 
 def test_the_files_are_those_of_its_own_logger(tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ def test_credentials_are_found_and_never_shown(monkeypatch: pytest.MonkeyPatch) 
     assert "s3cret" not in shown.stdout + shown.stderr
 
 
+def test_what_to_know_before_choosing_is_told() -> None:
+    assert "ended in March 2026" in str(diagnosis("neptune")["notice"])
+    assert diagnosis("jsonl")["notice"] == ""
+
+
 def test_an_unknown_backend_is_an_error_that_lists_the_known_ones() -> None:
     done = command("doctor", "mlfow")
     assert done.returncode == 2

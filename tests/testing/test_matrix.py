@@ -48,9 +48,12 @@ def test_every_row_is_of_a_known_group_and_holds_something(traits: dict[str, Tra
 
 def test_the_matrix_stands_between_its_markers() -> None:
     text = f"before\n{matrix.BEGIN}\nold\n{matrix.END}\nafter\n"
-    assert matrix.replaced(text, "| new |") == f"before\n{matrix.BEGIN}\n| new |\n{matrix.END}\nafter\n"
+    written = matrix.replaced(text, "| new |", "2026-01-02")
+    assert written == f"before\n{matrix.BEGIN}\nUnchanged since 2026-01-02.\n\n| new |\n{matrix.END}\nafter\n"
+    assert matrix.replaced(written, "| new |", "2026-01-03") == written
+    assert "2026-01-03" in matrix.replaced(written, "| newer |", "2026-01-03")
     with pytest.raises(ValueError, match="markers"):
-        matrix.replaced("nothing", "| new |")
+        matrix.replaced("nothing", "| new |", "2026-01-02")
 
 
 def test_drift_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ class Diagnosis(msgspec.Struct, kw_only=True):
         reachable: whether the address answers, or the folder can be written.
         credentials: the variables and files in which the client would find some; their contents are never read.
         problem, remedy: why not, and what to run.
+        notice: what to know before choosing it.
     """
 
     backend: str
@@ -45,6 +46,7 @@ class Diagnosis(msgspec.Struct, kw_only=True):
     credentials: list[str]
     problem: str = ""
     remedy: str = ""
+    notice: str = ""
 
 
 def doctor(
@@ -110,6 +112,7 @@ def diagnose(target: Target) -> Diagnosis:
         credentials=[place for place in adapter.requires.credentials if _exists(place)],
         problem="; ".join(filter(None, (problem, trouble))),
         remedy=remedy or advice,
+        notice=adapter.requires.notice,
     )
 
 
@@ -140,10 +143,10 @@ def _exists(place: str) -> bool:
 
 
 def _show(found: list[Diagnosis]) -> None:
-    table = Table("backend", "usable", "client", "version", "target", "credentials", "what is wrong, and the remedy")
+    table = Table("backend", "usable", "client", "version", "target", "credentials", "what is wrong, and the remedy; notice")
     for one in found:
         version = ", ".join(f"{name} {number}" for name, number in one.versions.items() if name != "tenacity")
-        wrong = "\n".join(filter(None, (one.problem, one.remedy)))
+        wrong = "\n".join(filter(None, (one.problem, one.remedy, one.notice)))
         table.add_row(
             *map(escape, (one.backend, "yes" if one.usable else "no", one.client, version, one.target, ", ".join(one.credentials), wrong))
         )

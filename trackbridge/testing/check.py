@@ -1,6 +1,7 @@
 """``python -m trackbridge.testing.check NAME [TARGET]``: run the conformance suite on one adapter, and print what is wrong.
 
-NAME is a backend, or ``module:attribute``. TARGET is its location, with ``{}`` for a fresh folder (``{}/target``): ``sqlite:///{}/mlflow.db``.
+NAME is a backend, or ``module:attribute``. TARGET is its location, with ``{}`` for a fresh folder (``{}/target``), and its options:
+``sqlite:///{}/mlflow.db``, ``{}/target?client=neptune``.
 ``--only NAME,...`` runs some checks, ``--keep`` leaves the folder, ``--limit N`` shows N problems of each. Exit code 1: a check failed.
 """
 
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from trackbridge.testing.checks import CHECKS, KILL_CHECKS
 from trackbridge.testing.lab import KILLS, Lab
@@ -43,7 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     only = set(filter(None, options.only.split(",")))
     folder = Path(tempfile.mkdtemp(prefix="trackbridge-check-"))
-    lab = Lab(Subject(options.name, options.target), folder)
+    location, _, query = options.target.partition("?")
+    lab = Lab(Subject(options.name, location, tuple(parse_qsl(query))), folder)
     print(f"{lab.target}: flavour {lab.capabilities.flavour}, recovery {lab.capabilities.recovery}, in {folder}")
     failed = 0
     for name, check in selected(only):

@@ -10,15 +10,17 @@ An adapter lists an example location of each of its flavours in `flavours`; with
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from trackbridge import registry
-from trackbridge.adapters import Capabilities, Target
+from trackbridge.adapters import Adapter, Capabilities, Target
 from trackbridge.deviations import Reason
 from trackbridge.normal import Normal, normal
 from trackbridge.projection import Projection, matrix_words
@@ -29,6 +31,7 @@ from trackbridge.testing.checks import fires
 
 BEGIN, END = "<!-- matrix:begin -->", "<!-- matrix:end -->"
 FILE = Path("adapters/README.md")
+SINCE = re.compile(r"^Unchanged since (\d{4}-\d{2}-\d{2})\.$", re.MULTILINE)
 GROUPS = {
     "scalar": "Values of metrics",
     "key": "Keys of metrics",
@@ -46,15 +49,15 @@ GROUPS = {
 }
 
 
-def columns() -> Iterator[tuple[str, Capabilities]]:
-    """Name and capabilities of each flavour of each adapter with the version that was tested, by name; without the reference adapter."""
+def columns() -> Iterator[tuple[str, Adapter, Capabilities]]:
+    """Each flavour of each adapter as of the version that was tested, by name; without the reference adapter."""
     for name in registry.names():
         if name != "memory":
             adapter = registry.get(name)
             for location in getattr(adapter, "flavours", ("",)):
                 target = adapter.resolve(Target.parse(f"{name}:{location}"), Path("/"))
                 capabilities = adapter.capabilities(target, next(iter(adapter.requires.tested.values()), ""))
-                yield f"{name} {capabilities.flavour}", capabilities
+                yield f"{name} {capabilities.flavour}", adapter, capabilities
 
 
 def rows() -> list[Trait]:
@@ -81,33 +84,40 @@ def cell(trait: Trait, projection: Projection) -> str:
 
 def table() -> str:
     """The matrix, and below it what is declared of each flavour, as Markdown."""
-    found = dict(columns())
-    lines = [f"| | {' | '.join(found)} |", f"|---|{'---|' * len(found)}"]
+    found = list(columns())
+    projections = [capabilities.projection for _, _, capabilities in found]
+    lines = [f"| | {' | '.join(name for name, _, _ in found)} |", f"|---|{'---|' * len(found)}"]
     group = ""
     for trait in rows():
         if trait.group != group:
             group = trait.group
             lines.append(f"| **{GROUPS[group]}** |{' |' * len(found)}")
-        lines.append(f"| {_text(trait.what)} | {' | '.join(cell(trait, capabilities.projection) for capabilities in found.values())} |")
-    for name, capabilities in found.items():
-        lines += ["", f"**{name}**: recovery `{capabilities.recovery}`, sidecar `{capabilities.sidecar}`."]
+        lines.append(f"| {_text(trait.what)} | {' | '.join(cell(trait, projection) for projection in projections)} |")
+    for name, adapter, capabilities in found:
+        versions = ", ".join(" ".join(one) for one in adapter.requires.tested.items())
+        lines += [
+            "",
+            f"**{name}**{f' ({versions})' if versions else ''}: recovery `{capabilities.recovery}`, sidecar `{capabilities.sidecar}`.",
+        ]
         lines += [f"- {rule.on}, *{rule.reason}*: {_text(rule.what)}. Why: {_text(rule.why)}." for rule in capabilities.projection.rules]
         if not capabilities.projection.rules:
             lines.append("Everything is kept exactly.")
     return "\n".join(lines)
 
 
-def replaced(text: str, matrix: str) -> str:
-    """`text` with `matrix` between the markers.
+def replaced(text: str, matrix: str, today: str) -> str:
+    """`text` with `matrix` between the markers, and the day since which it stands there so.
 
     Raises:
         ValueError: there is not one pair of markers.
     """
     before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    former, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the markers {BEGIN} and {END} are missing")
-    return f"{before}{BEGIN}\n{matrix}\n{END}{after}"
+    since = SINCE.search(former)
+    day = since[1] if since and former.endswith(f"\n{matrix}\n") else today
+    return f"{before}{BEGIN}\nUnchanged since {day}.\n\n{matrix}\n{END}{after}"
 
 
 def _holds(found: Normal) -> bool:
@@ -133,7 +143,7 @@ def main(arguments: Sequence[str]) -> int:
         print(matrix)
         return 0
     text = options.file.read_text("utf-8")
-    wanted = replaced(text, matrix)
+    wanted = replaced(text, matrix, f"{datetime.now(UTC):%Y-%m-%d}")
     if options.write:
         options.file.write_text(wanted, "utf-8")
     elif text != wanted:

@@ -44,6 +44,7 @@ class NeptuneAdapter:
         distributions=("neptune-scale>=0.30", "tenacity>=9"),
         tested={"neptune-scale": "0.30.0"},
         pins=("neptune==1.14.0.post2", "pyarrow>=18", "setuptools<81"),
+        notice=f"{ENDED}: runs stay in files, which TrackBridge reads and takes elsewhere",
     )
     flavours: ClassVar[tuple[str, ...]] = ("?client=neptune-scale", "?client=neptune")
 
