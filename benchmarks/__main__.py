@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *ALL], default=[])
     parser.add_argument("--repeats", type=int, default=0, help="0: as many as each benchmark needs")
-    parser.add_argument("--backends", default="tensorboard,mlflow,wandb", help="for delivery")
+    parser.add_argument("--backends", default="", help="for delivery; all by default")
     options = parser.parse_args()
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)

@@ -1,0 +1,35 @@
+"""Comet offline, as without an account: an archive that ``comet upload`` sends, and read here as what it is."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import comet_ml
+
+OWN = ("sys.", "process ")  # metrics of the system
+
+
+def start(folder, name):
+    run = comet_ml.OfflineExperiment(project_name="comparison", workspace="none", offline_directory=str(Path(folder) / name))
+    run.set_name(name)
+    return run
+
+
+def log(run, values, step):
+    run.log_metrics(values, step=step)
+
+
+def finish(run):
+    run.end()
+
+
+def read(folder, name):
+    (path,) = (Path(folder) / name).glob("*.zip")
+    with zipfile.ZipFile(path) as archive:
+        rows = [json.loads(line) for line in archive.read("messages.json").decode().splitlines()]
+    series = {}
+    for row in rows:
+        if row["type"] == "metric_msg" and not row["payload"]["metric"]["metricName"].startswith(OWN):
+            metric = row["payload"]["metric"]
+            series.setdefault(metric["metricName"], []).append((metric["step"], metric["metricValue"]))
+    return series
