@@ -15,8 +15,10 @@ from trackbridge_adapters.wandb.layout import OWN, Held
 from trackbridge_adapters.wandb.projection import LENGTHS, PROJECTS, TAG_LENGTH
 
 CRASHED = 255
-INIT_SECONDS = 20.0  # after which the server is taken to be away
+INIT_SECONDS = "20"  # after which the server is taken to be away, where the client's own variable says nothing else
 LOG_SECONDS = 0.02  # the client's process writes what it has so often, which bounds what `flush` waits
+
+REFUSED = "; the server refuses the key: set WANDB_API_KEY or run `wandb login`, then `trackbridge sync`"
 
 _live: dict[str, Any] = {}  # the client's runs of this process by id: it can open each only once
 
@@ -36,7 +38,7 @@ def start(folder: Path, run: RunInfo, project: str, held: Held, online: bool, op
         console="off",
         disable_code=True,
         disable_git=True,
-        init_timeout=INIT_SECONDS,
+        init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT") or INIT_SECONDS),
         reinit="create_new",  # leave the run of the training process alone, if it has one
         save_code=False,
         silent=True,
@@ -123,5 +125,6 @@ def outage() -> Iterator[None]:
         raise Unavailable(str(error)) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] == "wandb":
-            raise Unavailable(f"{type(error).__name__}: {error}") from error
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            raise Unavailable(text + REFUSED * (" 401" in text)) from error
         raise

@@ -1,0 +1,83 @@
+"""W&B online without an account: its endpoint does not serve, and the vendor's protocol stands in for its cloud, on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.adapters.wandb_server import wandb_server
+from tests.online.endpoints import TROUBLES, endpoint
+
+pytest.importorskip("wandb")
+pytestmark = pytest.mark.server
+
+TRAIN = """
+import trackbridge
+with trackbridge.init("vision", id="r1", config={"lr": 0.1}) as run:
+    for step in range(100):
+        trackbridge.log({"loss": step / 2}, step=step)
+"""
+REASONS = {"refuse": "connection refused", "hang": "deadline exceeded", 401: "the server refuses the key", 429: "HTTP 429", 500: "HTTP 500"}
+
+
+def user(tmp_path: Path, url: str) -> dict[str, str]:
+    """The environment of a user of W&B's cloud, which is at `url`."""
+    own = {"TRACKBRIDGE_BACKEND": "wandb", "WANDB_BASE_URL": url, "WANDB_API_KEY": "a" * 40, "WANDB_MODE": "online", "HOME": str(tmp_path)}
+    return os.environ | own | {"WANDB_INIT_TIMEOUT": "2", "TRACKBRIDGE_FINISH_TIMEOUT": "20"}
+
+
+@pytest.fixture(autouse=True)
+def _no_forwarder_is_left(tmp_path: Path) -> Iterator[None]:
+    """Where a test fails, one would ask a dead endpoint for ever."""
+    yield
+    for lease in tmp_path.glob("journals/*/forward/*/lease.json"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(json.loads(lease.read_bytes())["pid"], signal.SIGTERM)
+
+
+def python(tmp_path: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def trackbridge(tmp_path: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return python(tmp_path, environment, "-m", "trackbridge", *arguments)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_training_goes_on_the_reason_is_shown_and_sync_delivers(tmp_path: Path, trouble: str | int) -> None:
+    run = tmp_path / "journals" / "r1"
+    with endpoint(trouble) as url:
+        environment = user(tmp_path, url)
+        trained = python(tmp_path, environment | {"TRACKBRIDGE_FINISH_TIMEOUT": "6"}, "-c", TRAIN)
+        assert trained.returncode == 0, trained.stderr
+        assert f"deliver it with: trackbridge sync {run}" in trained.stderr
+        told = trackbridge(tmp_path, environment, "status", str(run))
+        shown = trackbridge(tmp_path, environment, "status", str(run), "--json")
+    (status,) = json.loads(shown.stdout)
+    (target,) = status["targets"]
+    assert (shown.returncode, status["info"]["status"], status["records"]) == (1, "finished", 103)
+    assert (target["state"], target["delivered"], target["pending"]) == ("waiting", 0, 103)
+    assert REASONS[trouble] in target["message"]
+    assert REASONS[trouble] in trained.stderr
+    assert REASONS[trouble] in told.stdout
+    assert not list((tmp_path / "wandb").glob("*run-*/files/*"))  # what an attempt left is no part of the run
+    with wandb_server() as server:  # another key and address: the forwarder that still asks the old ones is no obstacle
+        environment = user(tmp_path, server.url)
+        synced = trackbridge(tmp_path, environment, "sync", str(run))
+        assert synced.returncode == 0, synced.stderr
+        assert [row["loss"] for row in server.rows("r1") if "loss" in row] == [step / 2 for step in range(100)]
+        assert server.exit_codes == [0]
+        verified = trackbridge(tmp_path, environment, "verify", str(run), "wandb")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "100 points, verified" in " ".join(verified.stdout.split())
+    assert trackbridge(tmp_path, environment, "status", str(run)).returncode == 0
