@@ -64,6 +64,8 @@ class Server(http.server.ThreadingHTTPServer):
             return {"agentHeartbeat": {"agent": {"id": "a"}, "commands": json.dumps(commands)}}
         if "sweep(" in asked:
             return {"project": {"sweep": {"id": "s", "name": given["sweep"], "config": "", "runs": {"edges": []}}}}
+        if "viewer" in asked:
+            return {"viewer": {"id": "v", "username": "e", "entity": "e", "flags": "{}", "teams": {"edges": []}}}
         return {}
 
     def bucket(self, name: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ CRASHED = 255
 INIT_SECONDS = "20"  # after which the server is taken to be away, where the client's own variable says nothing else
 LOG_SECONDS = 0.02  # the client's process writes what it has so often, which bounds what `flush` waits
 
+AGENT = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 REFUSED = "; the server refuses the key: set WANDB_API_KEY or run `wandb login`, then `trackbridge sync`"
 
 _live: dict[str, Any] = {}  # the client's runs of this process by id: it can open each only once
@@ -28,6 +29,10 @@ def start(folder: Path, run: RunInfo, project: str, held: Held, online: bool, op
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
+    if os.environ.get("WANDB_RUN_ID", run.id) != run.id:  # the client would take the id of the agent's run for that of this one
+        for name in AGENT:
+            os.environ.pop(name, None)
+        forget()
     if (left := _live.pop(run.id, None)) is not None:  # a Writer that met an outage was given up
         try:
             left.finish(exit_code=CRASHED)
@@ -54,9 +59,9 @@ def start(folder: Path, run: RunInfo, project: str, held: Held, online: bool, op
     shown: dict[str, Any] = {
         name: (PROJECTS.encode(value) if name == "project" else value)[: LENGTHS[name]] for name, value in text.items() if value
     }
-    whole = {
-        OWN + name: value for name, value in text.items() if len(value) > LENGTHS[name] or (name == "project" and PROJECTS.shortened(value))
-    }
+    whole = {OWN + name: value for name, value in text.items() if len(value) > LENGTHS[name]}
+    if PROJECTS.shortened(project) or os.environ.get("WANDB_SWEEP_ID"):  # a sweep's runs lie in its project
+        whole[OWN + "project"] = project
     hooks = sys.excepthook, sys.exit
     try:
         client = wandb.init(
