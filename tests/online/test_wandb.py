@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -81,3 +82,37 @@ def test_training_goes_on_the_reason_is_shown_and_sync_delivers(tmp_path: Path, 
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert "100 points, verified" in " ".join(verified.stdout.split())
     assert trackbridge(tmp_path, environment, "status", str(run)).returncode == 0
+
+
+LIVE = """
+import time, trackbridge
+run = trackbridge.init("vision", id="r1")
+trackbridge.log({"loss": 0.5}, step=3)
+end = time.monotonic() + 60
+while not (status := next(iter(run.status().values()))).delivered and time.monotonic() < end:
+    time.sleep(0.05)
+print([run.urls, run.ids, [status.state, status.mode, status.url, status.hint, status.delivered, status.pending]])
+print(run.finish().targets[0].url)
+"""
+
+
+def live(tmp_path: Path, environment: dict[str, str]) -> tuple[list[object], str]:
+    done = python(tmp_path, environment, "-c", LIVE)
+    assert done.returncode == 0, done.stderr
+    shown, url = done.stdout.splitlines()
+    return list(ast.literal_eval(shown)), url
+
+
+def test_urls_and_status_while_training_online(tmp_path: Path) -> None:
+    target = f"wandb:{tmp_path}"
+    with wandb_server() as server:
+        page = f"{server.url}/e/p/runs/r1"
+        shown, url = live(tmp_path, user(tmp_path, server.url))
+    assert (shown, url) == ([{target: page}, {target: "r1"}, ["healthy", "online", page, "", 1, 0]], page)
+
+
+def test_urls_and_status_while_training_offline(tmp_path: Path) -> None:
+    target = f"wandb:{tmp_path}"
+    shown, url = live(tmp_path, user(tmp_path, "http://127.0.0.1:9") | {"WANDB_MODE": "offline"})
+    (folder,) = map(str, (tmp_path / "wandb").glob("offline-run-*-r1"))
+    assert (shown, url) == ([{target: folder}, {target: "r1"}, ["healthy", "offline", "", f"wandb sync {folder}", 1, 0]], "")
