@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,3 +117,59 @@ def test_urls_and_status_while_training_offline(tmp_path: Path) -> None:
     shown, url = live(tmp_path, user(tmp_path, "http://127.0.0.1:9") | {"WANDB_MODE": "offline"})
     (folder,) = map(str, (tmp_path / "wandb").glob("offline-run-*-r1"))
     assert (shown, url) == ([{target: folder}, {target: "r1"}, ["healthy", "offline", "", f"wandb sync {folder}", 1, 0]], "")
+
+
+INTERRUPTED = """
+import time, trackbridge
+run = trackbridge.init("vision", id="r1", config={"lr": 0.1})
+for step in range(50):
+    trackbridge.log({"loss": step / 2}, step=step)
+while not run.urls:
+    time.sleep(0.05)
+print("open", flush=True)
+input()
+for step in range(50, 100):
+    trackbridge.log({"loss": step / 2}, step=step)
+print(trackbridge.finish())
+"""
+
+
+@pytest.mark.parametrize("trouble", [401, 500])
+def test_a_server_that_fails_while_training_loses_nothing(tmp_path: Path, trouble: int) -> None:
+    """The client repeats what fails for days, and what is refused it drops, telling its own log alone. Its folder has all, and is uploaded."""
+    run = tmp_path / "journals" / "r1"
+    with wandb_server() as server:
+        environment = user(tmp_path, server.url) | {"TRACKBRIDGE_FINISH_TIMEOUT": "3"}
+        training = subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTED], cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        with training:
+            assert training.stdout is not None
+            assert training.stdout.readline() == "open\n"
+            server.trouble = trouble
+            time.sleep(2)  # what is under way arrives
+            end = time.monotonic() + 90
+            said, _ = training.communicate("\n", timeout=150)
+        assert training.returncode == 0
+        assert len(server.rows("r1")) < 100
+        (status,) = json.loads(trackbridge(tmp_path, environment, "status", str(run), "--json").stdout)
+        (target,) = status["targets"]
+        while target["state"] != "waiting" and time.monotonic() < end:
+            time.sleep(1)
+            (status,) = json.loads(trackbridge(tmp_path, environment, "status", str(run), "--json").stdout)
+            (target,) = status["targets"]
+        (folder,) = (tmp_path / "wandb").glob("run-*-r1")
+        assert target["state"] == "waiting"
+        assert REASONS[trouble] in target["message"], (said, target)
+        command = f"wandb sync --include-online {folder}"
+        assert command in target["message"]
+        server.trouble = 0
+        if trouble == 401:  # by hand, as told
+            python(tmp_path, environment, "-m", *command.split())
+            assert [row["loss"] for row in server.rows("r1") if "loss" in row] == [step / 2 for step in range(100)]
+        synced = trackbridge(tmp_path, environment, "sync", str(run))
+        assert synced.returncode == 0, synced.stderr
+        assert [row["loss"] for row in server.rows("r1") if "loss" in row] == [step / 2 for step in range(100)]
+        assert "trackbridge/journal.tbj.z" in server.files
+        verified = trackbridge(tmp_path, environment, "verify", str(run), "wandb")
+    assert verified.returncode == 0, verified.stdout

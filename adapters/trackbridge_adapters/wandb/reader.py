@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -42,9 +41,8 @@ class Reader:
         if info is None:
             if run_id != os.environ.get("WANDB_RUN_ID"):
                 raise RunNotFound(f"no run {run_id!r} in {self._folder}")
-            yield from map(
-                Record, itertools.repeat("native"), itertools.count(), (records.Start(0, run_id), records.Config(0, _launched()))
-            )
+            yield Record("native", 0, records.Start(0, run_id))
+            yield Record("native", 1, records.Config(0, _launched()))
             return
         text = {name: getattr(info, name) for name in ("project", "name", "group", "job_type", "notes")}
         head: list[AnyEvent] = [records.Start(info.start, info.id, **text), records.Tags(info.start, list(info.tags))]

@@ -22,7 +22,7 @@ from trackbridge.normal import flatten
 from trackbridge.projection import SCALARS, Entry, MediaItem, Point, deviation, nanoseconds, to_float
 from trackbridge.records import AnyEvent, Artifact, Media, Metrics, Record, RunInfo
 from trackbridge_adapters.wandb import client, layout, media
-from trackbridge_adapters.wandb.layout import EXIT_CODES, MARK, OWN, SIDECAR, Fragment, Log, Row
+from trackbridge_adapters.wandb.layout import EXIT_CODES, MARK, OWN, SIDECAR, UPLOADED, Fragment, Log, Row
 from trackbridge_adapters.wandb.projection import (
     BIG_INTEGER,
     KEYS,
@@ -66,6 +66,7 @@ class Writer:
             earlier = layout.fragments(self._folder, run.id)
             held = layout.held(earlier)
             try:
+                self._upload([fragment.log for fragment in earlier])
                 self._run = client.start(self._folder, run, self._project or run.project, held, self._online, self._options)
             except Exception:
                 client.forget()
@@ -251,16 +252,33 @@ class Writer:
     def close(self, status: str, end: int) -> None:
         with client.outage():
             self._run.summary.update(self._summary)  # a later value of a metric of that key replaced it
-            self._run.finish(exit_code=next((code for code, word in EXIT_CODES.items() if word == status), client.CRASHED))
+            try:
+                client.finish(self._run, next((code for code, word in EXIT_CODES.items() if word == status), client.CRASHED))
+            except Unavailable as error:
+                raise self._held(error, [self._log.path]) from error
             self._wait(lambda: any(map(layout.is_exit, self._log.new())))
-        client.closed(self._source.id)
+            if self._online and (lost := self._fragment.given_up()):
+                raise self._held(lost, [self._log.path])
+            if self._online:
+                (self._fragment.log.parent / UPLOADED).touch()
+
+    def _upload(self, logs: list[Path]) -> None:
+        """Upload what earlier processes of the client left on this disk: those that were killed, met an outage, or were offline."""
+        if self._online and not all(map(layout.is_uploaded, logs)):
+            try:
+                client.upload(logs, self._options)
+            except Exception as error:
+                raise self._held(error, logs) from error
+
+    def _held(self, reason: object, logs: list[Path]) -> Unavailable:
+        command = shlex.join(["wandb", "sync", "--include-online", *(str(log.parent) for log in logs)])
+        return Unavailable(f"{client.reason(str(reason))}; what is not uploaded is on this disk, also for: {command}")
 
     def place(self) -> Place:
         where = str(self._fragment.log.parent)
-        earlier = shlex.join(map(str, self._earlier))
         if self._online:
-            hint = f"if an earlier process was killed, upload what it had not: wandb sync {earlier}" if earlier else ""
-            return Place(self._source.id, where, self._run.url or "", hint, "online")
+            return Place(self._source.id, where, self._run.url or "", mode="online")
+        earlier = shlex.join(map(str, self._earlier))
         return Place(self._source.id, where, hint=f"wandb sync {earlier} {shlex.quote(where)}".replace("  ", " "), mode="offline")
 
 
