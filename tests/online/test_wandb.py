@@ -85,6 +85,23 @@ def test_training_goes_on_the_reason_is_shown_and_sync_delivers(tmp_path: Path, 
     assert trackbridge(tmp_path, environment, "status", str(run)).returncode == 0
 
 
+def test_what_was_logged_against_a_dead_endpoint_goes_offline_and_is_uploaded_later(tmp_path: Path) -> None:
+    run = tmp_path / "journals" / "r1"
+    with endpoint("refuse") as url:
+        offline = user(tmp_path, url) | {"TRACKBRIDGE_FINISH_TIMEOUT": "4"}
+        assert python(tmp_path, offline, "-c", TRAIN).returncode == 0
+        offline["WANDB_MODE"] = "offline"
+        synced = trackbridge(tmp_path, offline, "sync", str(run))
+        assert synced.returncode == 0, synced.stderr
+        assert trackbridge(tmp_path, offline, "verify", str(run), "wandb").returncode == 0
+        told = trackbridge(tmp_path, offline, "status", str(run)).stdout
+    (folder,) = (tmp_path / "wandb").glob("offline-run-*-r1")
+    assert f"wandb sync {folder}\n" in told
+    with wandb_server() as server:
+        python(tmp_path, user(tmp_path, server.url), "-m", "wandb", "sync", str(folder))
+    assert [row["loss"] for row in server.rows("r1") if "loss" in row] == [step / 2 for step in range(100)]
+
+
 LIVE = """
 import time, trackbridge
 run = trackbridge.init("vision", id="r1")

@@ -170,6 +170,9 @@ class Fragment:
         """The contents of artifacts by digest. The client would leave them outside of the run's folder."""
         return self.log.parent / "artifacts"
 
+    def has_rows(self) -> bool:
+        return any(isinstance(entry, Row) for entry in entries(self.log))
+
     def given_up(self) -> str:
         """What the client could not upload and does not try again, or "": it tells this in its own log alone, and goes on as if all were well."""
         try:

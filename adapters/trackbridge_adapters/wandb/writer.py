@@ -22,7 +22,7 @@ from trackbridge.normal import flatten
 from trackbridge.projection import SCALARS, Entry, MediaItem, Point, deviation, nanoseconds, to_float
 from trackbridge.records import AnyEvent, Artifact, Media, Metrics, Record, RunInfo
 from trackbridge_adapters.wandb import client, layout, media
-from trackbridge_adapters.wandb.layout import EXIT_CODES, MARK, OWN, SIDECAR, UPLOADED, Fragment, Log, Row
+from trackbridge_adapters.wandb.layout import EXIT_CODES, MARK, OWN, SIDECAR, UPLOADED, Fragment, Log
 from trackbridge_adapters.wandb.projection import (
     BIG_INTEGER,
     KEYS,
@@ -63,7 +63,8 @@ class Writer:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self._folder, os.W_OK | os.X_OK):  # the client would go to a temporary folder
                 raise PermissionError(f"{self._folder} is not writable")
-            earlier = layout.fragments(self._folder, run.id)
+            known = layout.fragments(self._folder, run.id)
+            earlier = [fragment for fragment in known if fragment.has_rows()]  # else it is what an attempt to open the run left
             held = layout.held(earlier)
             try:
                 self._upload([fragment.log for fragment in earlier])
@@ -71,7 +72,7 @@ class Writer:
             except Exception:
                 client.forget()
                 for fragment in layout.fragments(self._folder, run.id):  # else each attempt of a long outage leaves a folder
-                    if fragment not in earlier and not any(isinstance(entry, Row) for entry in layout.entries(fragment.log)):
+                    if fragment not in known and not fragment.has_rows():
                         shutil.rmtree(fragment.log.parent, ignore_errors=True)
                 raise
         self._next = dict(held.next)
@@ -86,7 +87,7 @@ class Writer:
         self._names = _Cache(KEYS.encode)
         self._fragment = Fragment(Path(self._run.dir).parent / f"run-{run.id}.wandb")
         self._log = Log(self._fragment.log)
-        self._earlier = [fragment.log.parent for fragment in earlier]
+        self._earlier = [fragment.log for fragment in earlier]
         for name in (MARK, STEP):
             self._run.define_metric(name, hidden=True, summary="none")
         self._run.define_metric("*", step_metric=STEP)
@@ -271,15 +272,20 @@ class Writer:
                 raise self._held(error, logs) from error
 
     def _held(self, reason: object, logs: list[Path]) -> Unavailable:
-        command = shlex.join(["wandb", "sync", "--include-online", *(str(log.parent) for log in logs)])
-        return Unavailable(f"{client.reason(str(reason))}; what is not uploaded is on this disk, also for: {command}")
+        return Unavailable(f"{client.reason(str(reason))}; what is not uploaded is on this disk, also for: {_sync(logs)}")
 
     def place(self) -> Place:
         where = str(self._fragment.log.parent)
         if self._online:
             return Place(self._source.id, where, self._run.url or "", mode="online")
-        earlier = shlex.join(map(str, self._earlier))
-        return Place(self._source.id, where, hint=f"wandb sync {earlier} {shlex.quote(where)}".replace("  ", " "), mode="offline")
+        return Place(self._source.id, where, hint=_sync([*self._earlier, self._fragment.log]), mode="offline")
+
+
+def _sync(logs: list[Path]) -> str:
+    """The vendor's command that uploads these logs; without the option it passes over those of runs that were online."""
+    folders = [log.parent for log in logs]
+    online = any(not folder.name.startswith("offline-") for folder in folders)
+    return shlex.join(["wandb", "sync", *["--include-online"] * online, *map(str, folders)])
 
 
 def _changes(on: str, values: dict[str, Any], ledger: Ledger) -> None:
