@@ -102,6 +102,21 @@ def test_what_was_logged_against_a_dead_endpoint_goes_offline_and_is_uploaded_la
     assert [row["loss"] for row in server.rows("r1") if "loss" in row] == [step / 2 for step in range(100)]
 
 
+def test_a_forwarder_that_is_killed_online_loses_nothing(tmp_path: Path) -> None:
+    """The client's own process dies with it, whatever it has uploaded by then: the next forwarder uploads what is on the disk."""
+    run = tmp_path / "journals" / "r1"
+    with wandb_server() as server:
+        environment = user(tmp_path, server.url)
+        killed = {"TRACKBRIDGE_FAILPOINT": "after_flush:exit", "TRACKBRIDGE_FINISH_TIMEOUT": "4"}
+        assert python(tmp_path, environment | killed, "-c", TRAIN).returncode == 0
+        assert list((tmp_path / "wandb").glob("run-*-r1"))
+        synced = trackbridge(tmp_path, environment, "sync", str(run))
+        assert synced.returncode == 0, synced.stderr
+        assert [row["loss"] for row in server.rows("r1") if "loss" in row] == [step / 2 for step in range(100)]
+        assert server.exit_codes[-1] == 0
+        assert trackbridge(tmp_path, environment, "verify", str(run), "wandb").returncode == 0
+
+
 LIVE = """
 import time, trackbridge
 run = trackbridge.init("vision", id="r1")
