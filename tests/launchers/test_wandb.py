@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 import trackbridge
 from tests.adapters.wandb_server import Server, wandb_server
+from tests.online.endpoints import end_forwarders
 from trackbridge.transfer.verify import verify
 
 pytest.importorskip("wandb")
@@ -26,6 +28,12 @@ with trackbridge.init("own project", config={"lr": 0.1, "own": 1}) as run:
 assert run.finish().delivered, run.finish()
 """
 CHOSEN = {"lr": 0.25, "layers": [16, 4], "optimizer": {"name": "adam", "decay": 1}}
+
+
+@pytest.fixture(autouse=True)
+def _no_forwarder_is_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    end_forwarders(tmp_path / "journals")
 
 
 def sweep(tmp_path: Path, server: Server, script: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:

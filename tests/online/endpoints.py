@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import json
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 TROUBLES = ("refuse", "hang", 401, 429, 500)
@@ -59,3 +63,10 @@ def answering(status: int) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
+
+
+def end_forwarders(journals: Path) -> None:
+    """End those that still deliver a run in `journals`: where a test failed, they would ask a dead endpoint for ever."""
+    for lease in journals.glob("*/forward/*/lease.json"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(json.loads(lease.read_bytes())["pid"], signal.SIGTERM)

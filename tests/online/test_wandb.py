@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.wandb_server import wandb_server
-from tests.online.endpoints import TROUBLES, endpoint
+from tests.online.endpoints import TROUBLES, end_forwarders, endpoint
 
 pytest.importorskip("wandb")
 pytestmark = pytest.mark.server
@@ -38,11 +36,8 @@ def user(tmp_path: Path, url: str) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def _no_forwarder_is_left(tmp_path: Path) -> Iterator[None]:
-    """Where a test fails, one would ask a dead endpoint for ever."""
     yield
-    for lease in tmp_path.glob("journals/*/forward/*/lease.json"):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(json.loads(lease.read_bytes())["pid"], signal.SIGTERM)
+    end_forwarders(tmp_path / "journals")
 
 
 def python(tmp_path: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
