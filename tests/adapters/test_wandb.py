@@ -407,6 +407,14 @@ def test_death_of_the_clients_own_process_is_an_outage(target: Target) -> None:
     assert points(local(target)[1], "y") == list(range(20))
 
 
+def test_the_client_does_not_end_the_forwarder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its own process was killed it exits with that code, if it sees the end before the broken connection: the moment cannot be made."""
+    import wandb
+
+    monkeypatch.setattr(wandb, "teardown", lambda exit_code: sys.exit(-signal.SIGKILL))
+    client.forget()
+
+
 def test_full_disk_is_an_outage(target: Target) -> None:
     """The client swallows what its own process cannot write; `flush` does not."""
     script = """
