@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("wandb")
 
-from trackbridge_adapters.wandb import adapter, layout
+from trackbridge_adapters.wandb import adapter, client, layout
 from trackbridge_adapters.wandb.projection import KEYS as NAMES
 from trackbridge_adapters.wandb.projection import PROJECTION, artifact_name, artifact_type
 

@@ -152,7 +152,7 @@ def upload(logs: Sequence[Path], options: dict[str, str]) -> None:
 
 
 def _watched(work: Callable[[], Any], operations: Callable[[], Any]) -> Any:
-    """What `work` returns. The client repeats for days what fails; where nothing else happens for some time, its process is ended: an outage."""
+    """What `work` returns. The client repeats for days what fails; where it does nothing else for some time, its process is ended: an outage."""
     import wandb
 
     failing = 0.0
@@ -160,8 +160,8 @@ def _watched(work: Callable[[], Any], operations: Callable[[], Any]) -> Any:
     while not wait([done], timeout=POLL_SECONDS).done:
         errors = []
         with contextlib.suppress(Exception):  # there is nothing to ask at the end
-            errors = [one.error_status for one in wandb.setup().asyncer.run(operations) if one.error_status]
-        failing = (failing or time.monotonic()) if errors else 0.0
+            errors = [one.error_status for one in wandb.setup().asyncer.run(operations)]
+        failing = (failing or time.monotonic()) if errors and all(errors) else 0.0
         if failing and time.monotonic() - failing > UPLOAD_SECONDS:
             forget(kill=True)
             raise Unavailable(errors[0])
