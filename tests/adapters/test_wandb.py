@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import math
 import os
@@ -11,9 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import ClassVar
 
 import msgspec
 import pytest
@@ -25,6 +22,7 @@ from trackbridge_adapters.wandb.projection import KEYS as NAMES
 from trackbridge_adapters.wandb.projection import PROJECTION, artifact_name, artifact_type
 
 from tests.adapters.fresh import add, found, sound
+from tests.adapters.wandb_server import wandb_server
 from trackbridge import normal, records
 from trackbridge.adapters import Position, Target
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
@@ -409,6 +407,14 @@ def test_death_of_the_clients_own_process_is_an_outage(target: Target) -> None:
     assert points(local(target)[1], "y") == list(range(20))
 
 
+def test_the_client_does_not_end_the_forwarder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its own process was killed it exits with that code, if it sees the end before the broken connection: the moment cannot be made."""
+    import wandb
+
+    monkeypatch.setattr(wandb, "teardown", lambda exit_code: sys.exit(-signal.SIGKILL))
+    client.forget()
+
+
 def test_full_disk_is_an_outage(target: Target) -> None:
     """The client swallows what its own process cannot write; `flush` does not."""
     script = """
@@ -451,7 +457,7 @@ def test_a_writer_that_was_given_up_does_not_block_the_next(target: Target) -> N
 
 def test_refused_server_is_an_outage_in_bounded_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
-    monkeypatch.setattr(client, "INIT_SECONDS", 1.0)
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
     target = Target("wandb", "http://127.0.0.1:9", options={"dir": str(tmp_path)})
     assert adapter.capabilities(target).flavour == "online"
     for _ in range(2):  # the second finds the client usable
@@ -462,77 +468,25 @@ def test_refused_server_is_an_outage_in_bounded_time(monkeypatch: pytest.MonkeyP
     deliver(Target("wandb", str(tmp_path)), INFO, series(3))
 
 
-class Server(http.server.BaseHTTPRequestHandler):
-    """As much of a W&B server as the client asks for while it uploads a run."""
-
-    protocol_version = "HTTP/1.1"
-    calls: ClassVar[list[str]] = []
-    rows: ClassVar[list[dict]] = []
-    files: ClassVar[dict[str, bytes]] = {}
-    exit_codes: ClassVar[list[int]] = []
-
-    def log_message(self, *arguments: object) -> None: ...
-
-    def do_PUT(self) -> None:
-        self.files[self.path.removeprefix("/upload/")] = self.rfile.read(int(self.headers["Content-Length"]))
-        self.answer({})
-
-    def do_POST(self) -> None:
-        sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.calls.append(self.path)
-        if self.path != "/graphql":
-            for line in sent.get("files", {}).get("wandb-history.jsonl", {}).get("content", []):
-                self.rows.append(json.loads(line))
-            if sent.get("complete"):
-                self.exit_codes.append(sent["exitcode"])
-            return self.answer({"limits": {}})
-        asked, given = sent["query"], sent.get("variables") or {}
-        project = {"id": "p", "name": "p", "entity": {"id": "e", "name": "e"}}
-        base = f"http://127.0.0.1:{self.server.server_address[1]}/upload/"
-        if "upsertBucket" in asked:
-            bucket = {"id": "b", "name": given["name"], "displayName": "n", "historyLineCount": 0, "project": project}
-            return self.answer({"data": {"upsertBucket": {"bucket": bucket, "inserted": True}}})
-        if "createRunFiles" in asked:
-            files = [{"name": name, "uploadUrl": base + name} for name in given["files"]]
-            return self.answer({"data": {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}})
-        if "model(" in asked:
-            return self.answer({"data": {"model": {**project, "bucket": None}}})
-        return self.answer({"data": {}})
-
-    def answer(self, value: object) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 @pytest.mark.server
 def test_online(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With a key the client uploads; what `flush` confirms is in its log, and read from there."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    server.handle_error = lambda *arguments: None  # type: ignore[method-assign]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
-    url = f"http://127.0.0.1:{server.server_address[1]}"
-    target = Target("wandb", url, options={"dir": str(tmp_path / "logs")})
-    try:
+    with wandb_server() as server:
+        target = Target("wandb", server.url, options={"dir": str(tmp_path / "logs")})
         out = adapter.writer(target)
         out.open(INFO, None)
         place = out.place()
-        assert (place.mode, place.url.startswith(url)) == ("online", True)
+        assert (place.mode, place.url.startswith(server.url)) == ("online", True)
         out.write(series(50))
         assert out.flush().sequences == {"r0": 50}
         assert points(local(target)[1], "y") == list(range(50))
         out.attach(b"sidecar", hashlib.sha256(b"sidecar").hexdigest())
         out.close("failed", T0)
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert [row["y"] for row in Server.rows if "y" in row] == list(range(50))
-    assert [row["trackbridge/step"] for row in Server.rows if "y" in row] == list(range(50))
-    assert Server.exit_codes == [1]
-    assert Server.files["trackbridge/journal.tbj.z"] == b"sidecar"
+    assert [row["y"] for row in server.rows("r-1") if "y" in row] == list(range(50))
+    assert [row["trackbridge/step"] for row in server.rows("r-1") if "y" in row] == list(range(50))
+    assert server.exit_codes == [1]
+    assert server.files["trackbridge/journal.tbj.z"] == b"sidecar"
     info, read = local(target)
     assert (info.status, points(read, "y")) == ("failed", list(range(50)))
 

@@ -27,6 +27,11 @@ OWN = "trackbridge/"
 SIDECAR = OWN + "sidecar"
 EXIT_CODES = {0: Status.FINISHED, 1: Status.FAILED, 255: Status.CRASHED}
 
+UPLOADED = "trackbridge.uploaded"
+"""File beside the log of a run that was online, which tells that the client has uploaded all."""
+
+GIVEN_UP = ("filestream: fatal error", "runfiles: CreateRunFiles returned error")
+
 FULL, FIRST, MIDDLE, LAST = range(1, 5)
 BLOCK = 1 << 15
 HEAD = struct.Struct("<IHB")
@@ -164,6 +169,23 @@ class Fragment:
     def artifacts(self) -> Path:
         """The contents of artifacts by digest. The client would leave them outside of the run's folder."""
         return self.log.parent / "artifacts"
+
+    def has_rows(self) -> bool:
+        return any(isinstance(entry, Row) for entry in entries(self.log))
+
+    def given_up(self) -> str:
+        """What the client could not upload and does not try again, or "": it tells this in its own log alone, and goes on as if all were well."""
+        try:
+            lines = (self.log.parent / "logs" / "debug-internal.log").read_bytes().splitlines()
+        except OSError:
+            return ""
+        said = [str(json.loads(line)["msg"]) for line in lines if b'"level":"ERROR' in line]
+        return next((message for message in said if message.startswith(GIVEN_UP)), "")
+
+
+def is_uploaded(log: Path) -> bool:
+    """Whether the server has all of a log: by our note where the client ended well, or by the mark of ``wandb sync``."""
+    return (log.parent / UPLOADED).exists() or log.with_name(log.name + ".synced").exists()
 
 
 def fragments(folder: Path, run_id: str = "") -> list[Fragment]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,11 @@ class Reader:
                     events += _row(entry, part) if isinstance(entry, Row) else _artifact(entry, part)
         info = held.info()
         if info is None:
-            raise RunNotFound(f"no run {run_id!r} in {self._folder}")
+            if run_id != os.environ.get("WANDB_RUN_ID"):
+                raise RunNotFound(f"no run {run_id!r} in {self._folder}")
+            yield Record("native", 0, records.Start(0, run_id))
+            yield Record("native", 1, records.Config(0, _launched()))
+            return
         text = {name: getattr(info, name) for name in ("project", "name", "group", "job_type", "notes")}
         head: list[AnyEvent] = [records.Start(info.start, info.id, **text), records.Tags(info.start, list(info.tags))]
         head += [records.Config(info.start, held.values("config")), records.Summary(info.start, held.values("summary"))]
@@ -53,6 +58,13 @@ class Reader:
             if path.is_file():
                 return path.read_bytes(), layout.held([part]).summary.get(SIDECAR, "")
         return None
+
+
+def _launched() -> dict[str, Any]:
+    """The hyper-parameters that an agent chose for the run which this process is part of."""
+    from wandb.sdk.lib.config_util import dict_from_config_file
+
+    return dict_from_config_file(os.environ.get("WANDB_SWEEP_PARAM_PATH", "")) or {}
 
 
 def _row(row: Row, part: Fragment) -> Iterator[AnyEvent]:

@@ -22,7 +22,7 @@ from trackbridge.normal import flatten
 from trackbridge.projection import SCALARS, Entry, MediaItem, Point, deviation, nanoseconds, to_float
 from trackbridge.records import AnyEvent, Artifact, Media, Metrics, Record, RunInfo
 from trackbridge_adapters.wandb import client, layout, media
-from trackbridge_adapters.wandb.layout import EXIT_CODES, MARK, OWN, SIDECAR, Fragment, Log, Row
+from trackbridge_adapters.wandb.layout import EXIT_CODES, MARK, OWN, SIDECAR, UPLOADED, Fragment, Log
 from trackbridge_adapters.wandb.projection import (
     BIG_INTEGER,
     KEYS,
@@ -63,14 +63,16 @@ class Writer:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self._folder, os.W_OK | os.X_OK):  # the client would go to a temporary folder
                 raise PermissionError(f"{self._folder} is not writable")
-            earlier = layout.fragments(self._folder, run.id)
+            known = layout.fragments(self._folder, run.id)
+            earlier = [fragment for fragment in known if fragment.has_rows()]  # else it is what an attempt to open the run left
             held = layout.held(earlier)
             try:
+                self._upload([fragment.log for fragment in earlier])
                 self._run = client.start(self._folder, run, self._project or run.project, held, self._online, self._options)
             except Exception:
                 client.forget()
                 for fragment in layout.fragments(self._folder, run.id):  # else each attempt of a long outage leaves a folder
-                    if fragment not in earlier and not any(isinstance(entry, Row) for entry in layout.entries(fragment.log)):
+                    if fragment not in known and not fragment.has_rows():
                         shutil.rmtree(fragment.log.parent, ignore_errors=True)
                 raise
         self._next = dict(held.next)
@@ -85,7 +87,7 @@ class Writer:
         self._names = _Cache(KEYS.encode)
         self._fragment = Fragment(Path(self._run.dir).parent / f"run-{run.id}.wandb")
         self._log = Log(self._fragment.log)
-        self._earlier = [fragment.log.parent for fragment in earlier]
+        self._earlier = [fragment.log for fragment in earlier]
         for name in (MARK, STEP):
             self._run.define_metric(name, hidden=True, summary="none")
         self._run.define_metric("*", step_metric=STEP)
@@ -251,17 +253,39 @@ class Writer:
     def close(self, status: str, end: int) -> None:
         with client.outage():
             self._run.summary.update(self._summary)  # a later value of a metric of that key replaced it
-            self._run.finish(exit_code=next((code for code, word in EXIT_CODES.items() if word == status), client.CRASHED))
+            try:
+                client.finish(self._run, next((code for code, word in EXIT_CODES.items() if word == status), client.CRASHED))
+            except Unavailable as error:
+                raise self._held(error, [self._log.path]) from error
             self._wait(lambda: any(map(layout.is_exit, self._log.new())))
-        client.closed(self._source.id)
+            if self._online and (lost := self._fragment.given_up()):
+                raise self._held(lost, [self._log.path])
+            if self._online:
+                (self._fragment.log.parent / UPLOADED).touch()
+
+    def _upload(self, logs: list[Path]) -> None:
+        """Upload what earlier processes of the client left on this disk: those that were killed, met an outage, or were offline."""
+        if self._online and not all(map(layout.is_uploaded, logs)):
+            try:
+                client.upload(logs, self._options)
+            except Exception as error:
+                raise self._held(error, logs) from error
+
+    def _held(self, reason: object, logs: list[Path]) -> Unavailable:
+        return Unavailable(f"{client.reason(str(reason))}; what is not uploaded is on this disk, also for: {_sync(logs)}")
 
     def place(self) -> Place:
         where = str(self._fragment.log.parent)
-        earlier = shlex.join(map(str, self._earlier))
         if self._online:
-            hint = f"if an earlier process was killed, upload what it had not: wandb sync {earlier}" if earlier else ""
-            return Place(self._source.id, where, self._run.url or "", hint, "online")
-        return Place(self._source.id, where, hint=f"wandb sync {earlier} {shlex.quote(where)}".replace("  ", " "), mode="offline")
+            return Place(self._source.id, where, self._run.url or "", mode="online")
+        return Place(self._source.id, where, hint=_sync([*self._earlier, self._fragment.log]), mode="offline")
+
+
+def _sync(logs: list[Path]) -> str:
+    """The vendor's command that uploads these logs; without the option it passes over those of runs that were online."""
+    folders = [log.parent for log in logs]
+    online = any(not folder.name.startswith("offline-") for folder in folders)
+    return shlex.join(["wandb", "sync", *["--include-online"] * online, *map(str, folders)])
 
 
 def _changes(on: str, values: dict[str, Any], ledger: Ledger) -> None:
