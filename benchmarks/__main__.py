@@ -1,4 +1,4 @@
-"""``python -m benchmarks [log|delivery|imports] [--repeats N]``: run benchmarks, print a table, and write benchmarks/results/NAME.json."""
+"""``python -m benchmarks [log|imports|delivery|together] [--repeats N]``: run benchmarks, print a table, and write benchmarks/results/NAME.json."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import platform
 import time
 from pathlib import Path
 
-from benchmarks import delivery, imports, log_call
+from benchmarks import delivery, imports, log_call, together
 
-ALL = {"log": log_call, "imports": imports, "delivery": delivery}
+ALL = {"log": log_call, "imports": imports, "delivery": delivery, "together": together}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *ALL], default=[])
     parser.add_argument("--repeats", type=int, default=0, help="0: as many as each benchmark needs")
-    parser.add_argument("--backends", default="", help="for delivery; all by default")
+    parser.add_argument("--backends", default="", help="for delivery and together; all by default")
     options = parser.parse_args()
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)

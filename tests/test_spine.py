@@ -184,6 +184,21 @@ def test_the_whole_job_is_killed_and_goes_on_as_one_run_in_each_of_fifteen_track
 
 
 @pytest.mark.server
+@pytest.mark.timeout(600)
+def test_one_that_fails_harms_no_other_of_the_fifteen(every: tuple[str, ...], tmp_path: Path) -> None:
+    """A server that refuses, and a folder that is none."""
+    (tmp_path / "file").write_text("")
+    broken = (f"mlflow:http://127.0.0.1:{free_port()}", f"aim:{tmp_path}/file/aim")
+    process = train(0, 200, TRACKBRIDGE_BACKEND=",".join((*broken, *every)), TRACKBRIDGE_FINISH_TIMEOUT="1")
+    assert told(process)[0].startswith("False")
+    good = {str(target(backend)) for backend in every}
+    until(lambda: good <= {health.target for health in states(journal()) if health.state == State.DELIVERED}, seconds=400)
+    assert {health.state for health in states(journal()) if health.target not in good} <= {State.STARTING, State.WAITING}
+    for backend in every:
+        verified(backend)
+
+
+@pytest.mark.server
 @pytest.mark.parametrize("number", range(len(ALL) + len(FILES) + 1), ids=[*ALL, *FILES, SAGEMAKER])
 def test_a_killed_run_is_delivered_and_said_to_have_crashed(every: tuple[str, ...], number: int) -> None:
     """kill -9 of the training process alone: its forwarder goes on."""

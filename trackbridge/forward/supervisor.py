@@ -168,6 +168,7 @@ class Supervisor(Forwarding):
         arguments += ["--no-sidecar"] * (not attach_sidecar) + ["--once"] * once
         self._forwarders = [_Forwarder(run, target, arguments, in_thread) for target in targets]
         self._opened, self._told = opened, set[str]()
+        self._at_once = AT_ONCE
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="trackbridge-supervisor", daemon=True)
         self._thread.start()
@@ -179,7 +180,8 @@ class Supervisor(Forwarding):
         return [report(forwarder.state, records) for forwarder in self._forwarders]
 
     def wait(self, seconds: float) -> bool:
-        """Wait until every target is delivered or cannot be; whether that came within `seconds`."""
+        """Wait until every target is delivered or cannot be; whether that came within `seconds`. No training needs the cores now."""
+        self._at_once = len(self._forwarders)
         until = time.monotonic() + seconds
         with Progress() as progress:
             while not all(forwarder.final for forwarder in self._forwarders):
@@ -206,7 +208,7 @@ class Supervisor(Forwarding):
             starting = sum(forwarder.starting for forwarder in self._forwarders)
             for forwarder in self._forwarders:
                 idle = not forwarder.running and not forwarder.final and time.monotonic() >= forwarder.not_before
-                if idle and starting < AT_ONCE and not self._stop.is_set():
+                if idle and starting < self._at_once and not self._stop.is_set():
                     try:
                         forwarder.start()
                         starting += 1
