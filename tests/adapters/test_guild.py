@@ -23,7 +23,9 @@ from tests.adapters.servers import answers, free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
 from trackbridge.errors import SettingsError
+from trackbridge.projection import nanoseconds
 from trackbridge.testing import canon
+from trackbridge.times import iso
 
 pytestmark = pytest.mark.skipif(environments.requirements("guild") is None, reason="it has no environment")
 
