@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from trackbridge import registry
+from trackbridge import host, registry
 from trackbridge.adapters import Target
 from trackbridge.cli.common import LOST, PENDING, Where, messages, run_folders, told_errors
 from trackbridge.forward.routing import news
@@ -55,12 +57,15 @@ def _begin(path: Path, target: Target, watch: bool, at_work: dict[tuple[Path, st
     state = TargetState(path, target)
     known = at_work.get(place)
     holder = LeaseFile(state.directory).holder()
-    if holder is not None and known is None and info(path).status == Status.RUNNING:
-        if not watch:
-            messages.print(
-                f"{path.name} -> {target}: process {holder.pid} of {holder.host} is delivering it", markup=False, highlight=False
-            )
-        return
+    if holder is not None and known is None:
+        if info(path).status == Status.RUNNING:
+            if not watch:
+                messages.print(
+                    f"{path.name} -> {target}: process {holder.pid} of {holder.host} is delivering it", markup=False, highlight=False
+                )
+            return
+        if holder.host == host.identity() and state.health().state == State.WAITING:
+            os.kill(holder.pid, signal.SIGTERM)  # it asks with the key and address of a training that is over: what is wrong may be these
     if known is not None:
         if state.health().state not in FINAL or info(path).status != Status.RUNNING:
             return

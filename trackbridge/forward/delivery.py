@@ -128,7 +128,8 @@ class Delivery:
             self.done = True
             self._say(State.DELIVERED)
             return None
-        self._say(State.STARTING)
+        if not self._outages:  # else what was wrong is shown until the run is open: each attempt may take long
+            self._say(State.STARTING)
         run = info(self.run)
         writer = self.adapter.writer(self.target)
         position = writer.open(run, self.cursor.position if self.cursor.opened else None)
