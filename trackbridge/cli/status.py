@@ -12,7 +12,7 @@ from rich.table import Table
 from trackbridge.adapters import Target
 from trackbridge.cli.common import LOST, PENDING, Json, Where, console, run_folders, told_errors
 from trackbridge.deviations import Deviation, Ledger, unpack, words
-from trackbridge.forward.state import TargetState, states
+from trackbridge.forward.state import State, TargetState, states
 from trackbridge.forward.supervisor import report
 from trackbridge.journal.reader import JournalReader, info
 from trackbridge.records import Deviations, RunInfo
@@ -69,10 +69,14 @@ def _show(found: list[RunStatus]) -> None:
             escape(run.info.id), run.info.status, "journal", "", str(run.records), "", words(own), escape(str(run.info.directory))
         )
         for target in run.targets:
-            state = target.state + (f": {target.message}" if target.message else "")
             totals = Ledger(target.deviations).by_reason() | ({"rejected": target.dead} if target.dead else {})
             place = target.url or target.where
             table.add_row(
-                "", "", escape(target.target), escape(state), str(target.delivered), str(target.pending), words(totals), escape(place)
+                "", "", escape(target.target), target.state, str(target.delivered), str(target.pending), words(totals), escape(place)
             )
     console.print(table)
+    for run in found:  # below, on lines of their own: a command in a cell of the table cannot be copied
+        for target in run.targets:
+            if target.state != State.DELIVERED or target.mode == "offline":
+                for text in filter(None, (target.message, target.hint)):
+                    console.print(f"{run.info.id} {target.target}: {text}", soft_wrap=True, markup=False, highlight=False)
