@@ -72,7 +72,9 @@ def test_without_client_and_environment_the_error_names_both_remedies(own_cache:
         trackbridge.init(backend="tensorboard")
 
 
-def test_a_client_that_only_the_training_process_finds_is_not_here(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_only_the_training_process_finds_is_not_here(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """``guild run`` puts Guild into PYTHONPATH, which the isolated processes do not read."""
     for name, version in (("guildai", "0.9.0"), ("google_crc32c", "1.9.0")):
         (tmp_path / f"{name}-{version}.dist-info").mkdir()

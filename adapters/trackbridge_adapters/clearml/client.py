@@ -11,11 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from trackbridge.errors import Unavailable
+from trackbridge_adapters import reach
 from trackbridge_adapters.clearml.layout import DATA, OURS
 
 SECONDS = 90.0  # after which the server is taken to be away
 RETRIES = {"api": {"http": {"retries": dict.fromkeys(("total", "connect", "read", "redirect", "status"), 2)}}}
 """Else the client asks for hours, and says nothing."""
+
+REFUSED = "; the server refuses the key: correct CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY, then `trackbridge sync`"
 
 
 @functools.cache
@@ -50,9 +53,11 @@ class Online:
 
     def _begin(self, about: dict[str, Any], known: str) -> Any:
         from clearml import Task
+        from clearml.backend_api import Session
         from clearml.config import config_obj
 
         config_obj.set_overrides(RETRIES)
+        reach.answers(Session.get_api_server_host())
         Task.set_offline(offline_mode=False)
         task = Task.get_task(task_id=known) if known else Task.import_task(about)
         if task is None:
@@ -117,7 +122,10 @@ def _bounded(do: Callable[[], Any]) -> Any:
     thread.start()
     thread.join(SECONDS)
     if failed:
-        raise Unavailable(f"{type(failed[0]).__name__}: {failed[0]}"[:500]) from failed[0]
+        if isinstance(failed[0], Unavailable):
+            raise failed[0]
+        text = f"{type(failed[0]).__name__}: {failed[0]}"[:500]
+        raise Unavailable(text + REFUSED * ("error 401" in text)) from failed[0]
     if not result:
         raise Unavailable(f"ClearML's client did not answer within {SECONDS:.0f} s")
     return result[0]

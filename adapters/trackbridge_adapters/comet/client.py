@@ -12,9 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from trackbridge.errors import Unavailable
+from trackbridge_adapters import reach
 from trackbridge_adapters.comet.layout import META
 
 FLUSH_SECONDS, END_SECONDS = 60, 60.0
+REFUSED = "; the server refuses the key: correct COMET_API_KEY, then `trackbridge sync`"
 OFF: dict[str, Any] = dict.fromkeys(
     ("log_code", "log_graph", "log_env_details", "log_env_gpu", "log_env_host", "log_env_cpu", "log_git_metadata", "log_git_patch",
      "auto_param_logging", "auto_metric_logging", "auto_output_logging", "parse_args"), False
@@ -24,6 +26,7 @@ SETTINGS = {
     "COMET_ERROR_TRACKING_ENABLE": "false",
     "COMET_INTERNAL_REPORTING": "false",
     "COMET_LOGGING_CONSOLE": "ERROR",
+    "COMET_GET_OR_ADD_EXPERIMENT_RETRY_TOTAL": "0",  # the forwarder asks again, and says why
     "COMET_FALLBACK_STREAMER_FALLBACK_TO_OFFLINE_MIN_BACKEND_VERSION": "999.0.0",  # the archive is ours
 }
 
@@ -34,12 +37,13 @@ def library() -> SimpleNamespace:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     import comet_ml
-    from comet_ml import messages, offline_utils
+    from comet_ml import config, messages, offline_utils
     from comet_ml.data_structure import Histogram
 
     return SimpleNamespace(
         **{name: item for name, item in vars(messages).items() if name.endswith("Message")},
         Experiment=comet_ml.Experiment,
+        get_backend_address=config.get_backend_address,
         Histogram=Histogram,
         write_experiment_meta_file=offline_utils.write_experiment_meta_file,
         create_experiment_archive=offline_utils.create_experiment_archive,
@@ -62,15 +66,34 @@ def pack(folder: Path, archive: Path) -> None:
     os.replace(partial, archive)
 
 
+class Errors(logging.Handler):
+    """Keeps the last error that the client tells its log, where others raise one."""
+
+    last = ""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self.last = f"{type(error).__name__}: {error}" if error else record.getMessage()
+
+
 def connect(key: str, project: str, workspace: str | None) -> Any:
     """The experiment on the server, made if it is not there. The client gives one up that it had in this process."""
     about = {"project_name": project or None, "workspace": workspace, "experiment_key": key, "enable_get_or_create_mode": True}
+    make, errors = library().Experiment, Errors()
+    reach.answers(library().get_backend_address())
+    log = logging.getLogger("comet_ml")
+    log.addHandler(errors)
     try:
-        experiment = library().Experiment(display_summary_level=0, disabled=False, **about, **OFF)
+        experiment = make(display_summary_level=0, disabled=False, **about, **OFF)
     except Exception as error:
         raise Unavailable(f"{type(error).__name__}: {error}") from error
+    finally:
+        log.removeHandler(errors)
     if not experiment.alive:  # the client raises nothing, and drops what it is given
-        raise Unavailable(f"Comet did not take the experiment {key}; the client has printed why")
+        raise Unavailable(f"Comet did not take the experiment: {errors.last}" + REFUSED * ("status code 401" in errors.last))
     return experiment
 
 
