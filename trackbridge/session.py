@@ -124,7 +124,8 @@ def init(
         if given_tags or tuple(tags):
             run.tags = (*given_tags, *tags)
         if config is not None:
-            run.config.update(config if isinstance(config, Mapping) else vars(config))
+            given_config = config if isinstance(config, Mapping) else vars(config)
+            run.config.update({**given_config, **run.config})  # what a launcher chose wins over the script's defaults
         _current = run
         return run
 
