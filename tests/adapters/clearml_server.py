@@ -56,7 +56,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         if name == "tasks.get_by_id":
             return {"task": self.task}
         if name == "tasks.get_all":
-            return {"tasks": [self.task]}
+            return {"tasks": [self.task] if self.task.get("id") in given.get("id", [self.task.get("id")]) else []}
         if name in ("tasks.started", "tasks.completed", "tasks.failed", "tasks.stopped"):
             self.task["status"] = {"started": "in_progress"}.get(name.partition(".")[2], name.partition(".")[2])
             return {"updated": 1, "started": 1, "fields": {}}

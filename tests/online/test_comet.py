@@ -13,7 +13,13 @@ from tests.online.endpoints import TROUBLES, endpoint
 from tests.online.user import RECORDS, RUN, STEPS, User, user
 
 KEY = {"COMET_API_KEY": "k" * 25}
-REASONS = {"refuse": "Connection refused", "hang": "timed out", 401: "the server refuses the key", 429: "status code 429", 500: "status code 500"}
+REASONS = {
+    "refuse": "Connection refused",
+    "hang": "timed out",
+    401: "the server refuses the key",
+    429: "status code 429",
+    500: "status code 500",
+}
 
 
 @pytest.fixture
