@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,7 +32,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     environments.create("tensorboard")
     real = registry.missing
 
-    def missing(requires: Requirements, path: Sequence[str] | None = None) -> list[str]:
+    def missing(requires: Requirements, path: list[str] | None = None) -> list[str]:
         return ["tensorboard"] if requires.extra == "tensorboard" else real(requires, path)
 
     monkeypatch.setattr(registry, "missing", missing)

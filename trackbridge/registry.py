@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import site
 import sys
-from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -52,7 +51,7 @@ def get(name: str) -> Adapter:
     return adapter
 
 
-def missing(requires: Requirements, path: Sequence[str] | None = None) -> list[str]:
+def missing(requires: Requirements, path: list[str] | None = None) -> list[str]:
     """What of `requires` this interpreter lacks, each with the version that is there, if one is. `path`: where to look, ``sys.path`` by default."""
     low, high = requires.python
     lacking = []

@@ -13,16 +13,18 @@ from urllib.parse import urlsplit
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Says yes to everything, and keeps what it was given: (path, content)."""
+    """Says yes to everything, and keeps what it was given: (path, content). While `status` is another one it answers that, and keeps nothing."""
 
     requests: list[tuple[str, Any]] = []
+    status = 200
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
         with contextlib.suppress(ValueError):
             body = json.loads(body)
-        self.requests.append((self.path, body))
+        if self.status == 200:
+            self.requests.append((self.path, body))
         self.answer()
 
     def do_GET(self) -> None:
@@ -34,7 +36,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         told: dict[str, Any] = {"runId": "r", "project_id": "p", "focusUrl": "http://127.0.0.1/w/p/", "msg": "", "version": "3.0.0"}
         told |= {f"{name}_interval_millis": 60_000 for name in ("gpu_monitor", "cpu_monitor", "parameter_update")}
         body = json.dumps(told | {"is_alive_beat_duration_millis": 10_000, "pending_rpcs": False}).encode()
-        self.send_response(200)
+        self.send_response(self.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -46,7 +48,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def server() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
-    Server.requests = []
+    Server.requests, Server.status = [], 200
     serving = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=serving.serve_forever, daemon=True).start()
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from trackbridge_adapters.comet.layout import experiment_key
 
-from tests.adapters.comet_server import lists, server
+from tests.adapters.comet_server import Server, lists, server
 from tests.online.endpoints import TROUBLES, endpoint
 from tests.online.user import RECORDS, RUN, STEPS, User, user
 
@@ -68,6 +68,45 @@ def test_what_was_refused_is_delivered_offline_and_the_vendors_command_is_told(p
     assert target["hint"] in person.command("status", str(person.run)).stdout
     verified = person.command("verify", str(person.run), "comet")
     assert verified.returncode == 0, verified.stdout
+
+
+OUTAGE = """
+import sys, time, trackbridge
+def wait(until):
+    end = time.monotonic() + 90
+    while not until(*run.status().values()) and time.monotonic() < end:
+        time.sleep(0.1)
+run = trackbridge.init("vision")
+for step in range(10):
+    trackbridge.log({"loss": step}, step=step)
+wait(lambda target: target.delivered == 10)
+print("open", flush=True)
+sys.stdin.readline()
+for step in range(10, 20):
+    trackbridge.log({"loss": step}, step=step)
+wait(lambda target: target.message)
+print(*[target.message for target in run.status().values()], flush=True)
+sys.stdin.readline()
+print(trackbridge.finish().delivered, flush=True)
+"""
+
+
+def test_nothing_is_lost_when_the_server_fails_in_the_middle(person: User) -> None:
+    """The client drops what its retries could not send, and its flush says yes: what it tells its log is asked too."""
+    with server() as (url, requests):
+        variables = {"COMET_URL_OVERRIDE": url, "TRACKBRIDGE_FINISH_TIMEOUT": "90"}
+        with person.begin("-c", OUTAGE, **KEY, **variables) as training:
+            assert training.stdin is not None
+            assert training.stdout is not None
+            assert training.stdout.readline() == "open\n"
+            Server.status = 500
+            training.stdin.write("\n")
+            training.stdin.flush()
+            assert "Comet" in training.stdout.readline()
+            Server.status = 200
+            assert training.communicate("\n", timeout=120)[0] == "True\n"
+    sent = [item["metricValue"] for item in lists(requests, "experiment/metric") if item["metricName"] == "loss"]
+    assert list(dict.fromkeys(sent)) == list(range(20))
 
 
 @pytest.mark.parametrize("mode", ["online", "offline"])

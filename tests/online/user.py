@@ -39,6 +39,12 @@ class User:
         command, environment = [sys.executable, *arguments], self._environment | variables
         return subprocess.run(command, cwd=self._folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
+    def begin(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """The same as :meth:`python`, while it runs; what it tells is left out."""
+        command, environment = [sys.executable, *arguments], self._environment | variables
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command, cwd=self._folder, env=environment, text=True, **pipes)
+
     def train(self, **variables: str) -> str:
         """Run the script, which has to end well; what it tells."""
         done = self.python("-c", TRAIN, **variables)
