@@ -23,9 +23,8 @@ from tests.adapters.servers import answers, free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
 from trackbridge.errors import SettingsError
-from trackbridge.projection import nanoseconds
 from trackbridge.testing import canon
-from trackbridge.times import iso
+from trackbridge.times import from_iso, iso
 
 pytestmark = pytest.mark.skipif(environments.requirements("guild") is None, reason="it has no environment")
 
@@ -390,4 +389,4 @@ def test_names_and_times() -> None:
     assert KEYS.encode("train/loss") == "train/loss"
     assert "/" not in FOLDERS.encode("../x")
     for time in (0, 1, 1_763_870_000_123_456_789, -1):
-        assert nanoseconds(iso(time)) == time
+        assert from_iso(iso(time)) == time
