@@ -60,7 +60,7 @@ class User:
         (target,) = run["targets"]
         return run, target
 
-    def trouble(self, seconds: float = 90) -> dict[str, Any]:
+    def trouble(self, seconds: float = 45) -> dict[str, Any]:
         """What ``trackbridge status`` tells of the target as soon as it says what is wrong; the time bounds a hanging test."""
         until = time.monotonic() + seconds
         while not (target := self.status()[1])["message"]:

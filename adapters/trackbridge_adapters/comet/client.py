@@ -112,7 +112,9 @@ class Online:
     def __init__(self, key: str, project: str, workspace: str | None) -> None:
         self._experiment = connect(key, project, workspace)
         self._open: set[int] = set()
-        self._streamer = self._experiment.streamer.online_streamer  # the other one, around it, numbers messages anew and keeps copies for an archive
+        self._streamer = (
+            self._experiment.streamer.online_streamer
+        )  # the other one, around it, numbers messages anew and keeps copies for an archive
         handler = self._streamer.message_handler
         one, several = handler.on_message_sent_callback, handler.on_messages_batch_sent_callback
 
