@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trackbridge import host, identity, settings
-from trackbridge.errors import JournalError, SettingsError, TrackBridgeError
+from trackbridge.errors import JournalError, RunNotFound, SettingsError, TrackBridgeError
 from trackbridge.records import Start
 from trackbridge.report import Report
 from trackbridge.run import ConfigMapping, Forwarding, Run, SummaryMapping, warn, warn_once, watch_process
@@ -115,7 +115,7 @@ def init(
             mode=given.mode if mode is None else settings.check("mode", mode, "mode"),
             strict=given.strict if strict is None else strict,
             resume=given.resume if resume is None else settings.check("resume", resume, "resume"),
-            project=project or given.project or Path.cwd().name,
+            project=project or given.project or identity.project(),
             run_name=name or given.run_name,
             group=group or given.group,
         )
@@ -143,7 +143,7 @@ def current() -> Run:
             return _current  # finished: it says so, once
         try:
             given = settings.read()
-            given = replace(given, project=given.project or Path.cwd().name)
+            given = replace(given, project=given.project or identity.project())
             run = _begin(given, given.run_id or None, "", "", explicit=False)
             given_tags = [tag.strip() for tag in given.tags.split(",") if tag.strip()]
             if given_tags:
@@ -251,6 +251,8 @@ def _take_config(run: Run, target: Any) -> None:
 
     try:
         given = unflatten(normal(RemoteReader(target).read(run.id)).config)
+    except RunNotFound:  # the launcher, or the user by its variable, has only named it
+        return
     except TrackBridgeError as error:
         warn(f"the hyper-parameters of the run that {target.name} launched cannot be read: {error}")
     else:

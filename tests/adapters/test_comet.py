@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import http.server
 import json
 import os
 import subprocess
-import threading
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -22,6 +16,7 @@ from trackbridge_adapters.comet.layout import KEYS, experiment_key
 
 import trackbridge
 from tests.adapters import fresh
+from tests.adapters.comet_server import lists, server
 from tests.adapters.servers import free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
@@ -76,54 +71,6 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         report = trackbridge.finish()
         assert report.delivered, str(report)
     return work / "comet-runs", run.id
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Says yes to everything, and keeps what it was given: (path, content)."""
-
-    requests: list[tuple[str, Any]] = []
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
-        with contextlib.suppress(ValueError):
-            body = json.loads(body)
-        self.requests.append((self.path, body))
-        self.answer()
-
-    def do_GET(self) -> None:
-        self.answer()
-
-    do_PUT = do_POST
-
-    def answer(self) -> None:
-        told: dict[str, Any] = {"runId": "r", "project_id": "p", "focusUrl": "http://127.0.0.1/w/p/", "msg": "", "version": "3.0.0"}
-        told |= {f"{name}_interval_millis": 60_000 for name in ("gpu_monitor", "cpu_monitor", "parameter_update")}
-        body = json.dumps(told | {"is_alive_beat_duration_millis": 10_000, "pending_rpcs": False}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def server() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
-    Server.requests = []
-    serving = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{serving.server_port}/clientlib/", Server.requests
-    finally:
-        serving.shutdown()
-
-
-def lists(requests: list[tuple[str, Any]], path: str) -> list[dict[str, Any]]:
-    """What was sent in batches to the addresses that end so."""
-    return [item for place, body in requests if urlsplit(place).path.endswith(path) for item in body.get("values", body)]
 
 
 def test_the_vendors_uploader_sends_all_of_it(delivered: tuple[Path, str]) -> None:

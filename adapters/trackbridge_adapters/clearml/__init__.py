@@ -5,6 +5,9 @@ Where it lies: ``clearml`` takes ``./clearml-runs``; ``clearml:DIR`` is such a f
 ``CLEARML_API_SECRET_KEY``, ``~/clearml.conf``) everything is also sent to the server as it comes; ``?mode=offline`` or ``CLEARML_OFFLINE_MODE=1`` leaves
 it out. After an outage the server may get once more what came since the last flush. The project is ClearML's.
 
+Under ClearML's agent (``CLEARML_TASK_ID``) it is the task that the agent runs: its hyperparameters are read into the configuration, ours are added, and
+its name, project and script stay.
+
 What it keeps: metrics as scalars, the last part of a key is the series, the rest the graph; the configuration as hyperparameters; the summary as
 hyperparameters of a section ``Summary``, numbers also as the client's single values; tags, notes as the comment; the rest of the description and
 the status as the task's properties; images, sounds, videos, texts and files as debug samples, bytes unchanged; tables and histograms as plots;
@@ -54,7 +57,7 @@ class ClearmlAdapter:
         return Writer(self._folder(target), target.project, _online(target))
 
     def reader(self, target: Target) -> Reader:
-        return Reader(self._folder(target))
+        return Reader(self._folder(target), _online(target))
 
     def ui(self, target: Target) -> list[str]:
         return []

@@ -80,7 +80,7 @@ class Writer:
             os.truncate(self._folder / EVENTS, length)
             self._file = io.FileIO(self._folder / EVENTS, "ab")
             if self._wanted:
-                self._online = client.Online(self._folder, self._about(), self._sections[OURS].get(SERVER, ("",))[0])
+                self._online = client.Online(self._folder, self._about(), self._sections[OURS].get(SERVER, ("",))[0], run.id)
                 self._set(OURS, SERVER, self._online.id)
                 self._save(length)
         return Position(dict(self._held), {"length": length})
