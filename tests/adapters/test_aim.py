@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from trackbridge_adapters.aim import adapter
-from trackbridge_adapters.aim.layout import KEYS, is_distribution, run_hash, shown, told
+from trackbridge_adapters.aim.layout import KEYS, SEQUENCES, is_distribution, run_hash, shown, told
 
 import trackbridge
 from tests.adapters import fresh
@@ -323,12 +323,12 @@ def test_the_server_shows_it(delivered: tuple[Path, str], tmp_path: Path) -> Non
     folder, run_id = delivered
     port = free_port()
     command = adapter.ui(Target("aim", str(folder)))
-    assert command == ["aim", "up", "--repo", str(folder)]
+    assert command[1:] == ["AIM_UI_TELEMETRY_ENABLED=0", "aim", "up", "--repo", str(folder), "--host", "{host}", "--port", "{port}"]
     binary = environments.create("aim").interpreter.with_name("aim")
     environment = os.environ | {"AIM_UI_TELEMETRY_ENABLED": "0", "PATH": f"{binary.parent}:{os.environ['PATH']}"}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [str(binary), *command[1:], "--host", "127.0.0.1", "--port", str(port)],
+            [str(binary), *command[3:6], "--host", "127.0.0.1", "--port", str(port)],
             env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}/api"
@@ -383,3 +383,11 @@ def test_locations_and_names(tmp_path: Path) -> None:
     keys = ["", "··", "summary", "·73·ummary", "trackbridge", "__x", "a", "summary/x"]
     assert len(set(map(KEYS.encode, keys))) == len(keys)
     assert KEYS.encode("summary/x") == "summary/x"
+
+
+def test_the_system_metrics_are_those_of_the_tab_system() -> None:
+    assert SEQUENCES.encode("system/cpu") == "__system__cpu"
+    keys = ["system", "system/", "system/x", "system/__x", "system/system/x", "system/··", "__system__x", "__system__", "x/system/", "/system/x"]
+    names = list(map(SEQUENCES.encode, keys))
+    assert len(set(names)) == len(keys)
+    assert list(map(SEQUENCES.decode, names)) == keys

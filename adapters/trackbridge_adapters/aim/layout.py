@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,22 @@ from trackbridge.projection import (
 OURS, SUMMARY = "trackbridge", "summary"  # parameters
 KEYS = Names(r"[\s\S]", mark="·", reserved=rf"__|({OURS}|{SUMMARY})$")  # Aim cannot read an empty key; `__...` are its own
 NESTED = Names(r"[\s\S]", mark="·")
+OURS_SYSTEM, AIMS_SYSTEM = "system/", "__system__"
+
+
+class Sequences(Names):
+    """Names of sequences: what begins with ``system/`` begins as in Aim, which shows that in a run's tab System."""
+
+    def encode(self, key: str) -> str:
+        rest = key.removeprefix(OURS_SYSTEM)
+        return super().encode(key) if rest == key else AIMS_SYSTEM + super().encode(rest)
+
+    def decode(self, name: str, originals: Mapping[str, str] | None = None) -> str:
+        rest = name.removeprefix(AIMS_SYSTEM)
+        return super().decode(name, originals) if rest == name else OURS_SYSTEM + super().decode(rest, originals)
+
+
+SEQUENCES = Sequences(KEYS.allowed, KEYS.mark, reserved=KEYS.reserved)
 PARTS = Names(r"[\w .,=+@()-]", mark="%", max_length=100, measure=lambda name: len(name.encode()), plain_path=True, fold_case=True)
 ARTIFACTS = Path(".aim", "artifacts")
 JSON = "json:"
