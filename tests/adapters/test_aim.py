@@ -300,6 +300,24 @@ except RunNotFound:
     assert "not found" in there(WRITER + script, tmp_path / "aim")
 
 
+def test_a_long_run_does_not_use_up_what_watches_files(tmp_path: Path) -> None:
+    """A user has 128 inotify instances, and Aim's index takes one each time that it is made."""
+    script = """
+import os
+def instances():
+    links = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+    return sum("inotify" in os.readlink(link) for link in links if link.is_symlink())
+for attempt in range(3):
+    out, held = opened()
+    for n in range(4):
+        out.write([call(n, n, y=float(n))]); out.flush()
+    print(instances(), end=" ")
+out.close("finished", T0)
+print(points() == [(n, float(n)) for n in range(4)])
+"""
+    assert there(WRITER + script, tmp_path / "aim").split() == ["1", "1", "1", "True"]
+
+
 def test_a_moved_repository_keeps_its_files(delivered: tuple[Path, str], tmp_path: Path) -> None:
     """Aim records where an artifact lies as an absolute address."""
     folder, run_id = delivered
@@ -387,7 +405,18 @@ def test_locations_and_names(tmp_path: Path) -> None:
 
 def test_the_system_metrics_are_those_of_the_tab_system() -> None:
     assert SEQUENCES.encode("system/cpu") == "__system__cpu"
-    keys = ["system", "system/", "system/x", "system/__x", "system/system/x", "system/··", "__system__x", "__system__", "x/system/", "/system/x"]
+    keys = [
+        "system",
+        "system/",
+        "system/x",
+        "system/__x",
+        "system/system/x",
+        "system/··",
+        "__system__x",
+        "__system__",
+        "x/system/",
+        "/system/x",
+    ]
     names = list(map(SEQUENCES.encode, keys))
     assert len(set(names)) == len(keys)
     assert list(map(SEQUENCES.decode, names)) == keys

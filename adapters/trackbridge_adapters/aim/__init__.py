@@ -56,7 +56,18 @@ class AimAdapter:
         return Reader(self._folder(target), target.project)
 
     def ui(self, target: Target) -> list[str]:
-        return ["env", "AIM_UI_TELEMETRY_ENABLED=0", "aim", "up", "--repo", str(self._folder(target)), "--host", "{host}", "--port", "{port}"]
+        return [
+            "env",
+            "AIM_UI_TELEMETRY_ENABLED=0",
+            "aim",
+            "up",
+            "--repo",
+            str(self._folder(target)),
+            "--host",
+            "{host}",
+            "--port",
+            "{port}",
+        ]
 
     def _folder(self, target: Target) -> Path:
         return Path(self.resolve(target, Path.cwd()).location)

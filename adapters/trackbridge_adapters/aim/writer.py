@@ -195,10 +195,12 @@ class Writer:
         import aimrocks.errors
         from aim.sdk.index_manager import RepoIndexManager
 
-        repo, end = self._aim.repo, time.monotonic() + INDEX_SECONDS
+        end = time.monotonic() + INDEX_SECONDS
         while True:
             try:
-                manager = RepoIndexManager(repo)
+                manager = RepoIndexManager.get_index_manager(self._aim.repo)  # each one takes an inotify instance, of which a user has 128
+                manager.repo = self._aim.repo
+                manager._corrupted_runs.clear()
                 manager.index(self._hash)
                 if not manager._corrupted_runs:  # it tells nobody else
                     return
