@@ -2,8 +2,8 @@
 
 Where it lies: ``aim`` is ``./aim-runs``, ``aim:DIR`` a folder with ``.aim`` in it. The project is Aim's experiment; a run's hash comes from our id.
 
-What it keeps: numbers as float64 or integers of 64 bits; parameters as a typed tree; name, description and tags. What begins with ``system/`` begins
-with ``__system__``, which Aim shows in a run's tab System. A context tells apart what shares a
+What it keeps: numbers as float64 or integers of 64 bits; parameters as a typed tree; name, description and tags. The shares of processor, memory and
+disk among the system metrics have Aim's own names, ``__system__cpu`` ..., which its tab System shows. A context tells apart what shares a
 key: ``type`` is ``string`` (texts of a metric), ``image``, ``histogram`` ...; ``repeat`` counts the points of one step, of which Aim holds one in each
 context. Images and sounds are stored as they were logged; an even histogram is a distribution, another one and a table are texts of JSON. Artifacts,
 and what Aim has no object for (films, files), lie in ``.aim/artifacts`` and are listed as the run's artifacts. The summary is the parameter

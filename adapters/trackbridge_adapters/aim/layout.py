@@ -33,19 +33,24 @@ from trackbridge.projection import (
 OURS, SUMMARY = "trackbridge", "summary"  # parameters
 KEYS = Names(r"[\s\S]", mark="·", reserved=rf"__|({OURS}|{SUMMARY})$")  # Aim cannot read an empty key; `__...` are its own
 NESTED = Names(r"[\s\S]", mark="·")
-OURS_SYSTEM, AIMS_SYSTEM = "system/", "__system__"
+SYSTEM = {
+    "system/cpu_utilization_percentage": "__system__cpu",
+    "system/system_memory_usage_percentage": "__system__memory_percent",
+    "system/disk_usage_percentage": "__system__disk_percent",
+}
+"""System metrics that Aim's tab System shows, and the names that it knows them by; it shows no others."""
+
+_SYSTEM_KEYS = {name: key for key, name in SYSTEM.items()}
 
 
 class Sequences(Names):
-    """Names of sequences: what begins with ``system/`` begins as in Aim, which shows that in a run's tab System."""
+    """Names of sequences: those of Aim's own where it has one."""
 
     def encode(self, key: str) -> str:
-        rest = key.removeprefix(OURS_SYSTEM)
-        return super().encode(key) if rest == key else AIMS_SYSTEM + super().encode(rest)
+        return SYSTEM.get(key) or super().encode(key)
 
     def decode(self, name: str, originals: Mapping[str, str] | None = None) -> str:
-        rest = name.removeprefix(AIMS_SYSTEM)
-        return super().decode(name, originals) if rest == name else OURS_SYSTEM + super().decode(rest, originals)
+        return _SYSTEM_KEYS.get(name) or super().decode(name, originals)
 
 
 SEQUENCES = Sequences(KEYS.allowed, KEYS.mark, reserved=KEYS.reserved)
