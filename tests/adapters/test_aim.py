@@ -409,3 +409,15 @@ def test_the_system_metrics_that_aim_knows_have_its_names() -> None:
     names = list(map(SEQUENCES.encode, keys))
     assert len(set(names)) == len(keys)
     assert list(map(SEQUENCES.decode, names)) == keys
+
+
+def test_system_metrics_come_back_under_their_keys(tmp_path: Path) -> None:
+    script = """
+keys = ["system/cpu_utilization_percentage", "system/disk_usage_percentage", "system/disk_usage_megabytes", "__system__cpu"]
+out, _ = opened()
+out.write([call(n, n, n, **{key: float(n + index) for index, key in enumerate(keys)}) for n in range(3)])
+out.flush(); out.close("finished", T0)
+print([points(key=key) == [(n, float(n + index)) for n in range(3)] for index, key in enumerate(keys)])
+print(sorted(theirs().collect_sequence_info(("metric",), skip_last_value=True)["metric"], key=lambda one: one["name"])[0]["name"])
+"""
+    assert there(WRITER + script, tmp_path / "aim").splitlines() == ["[True, True, True, True]", "__system__cpu"]

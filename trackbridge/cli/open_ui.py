@@ -16,6 +16,7 @@ import typer
 from trackbridge import registry
 from trackbridge.adapters import Target
 from trackbridge.cli.common import console, messages, told_errors
+from trackbridge.errors import SettingsError
 
 
 def open_ui(
@@ -60,6 +61,9 @@ def _command(given: list[str], bin: Path, host: str, port: str) -> list[str]:
 
 
 def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    try:
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise SettingsError(f"{host} is no address of this machine: {error.strerror or error}; 127.0.0.1 is this machine alone") from error
