@@ -71,7 +71,11 @@ class Visitor:
     def __init__(self, page: Any, harmless: str) -> None:
         self.page, self.errors, self._harmless = page, list[str](), harmless
         page.on("pageerror", lambda error: self._meets(str(error)))
-        page.on("response", lambda answer: answer.status < 500 or self._meets(f"{answer.status} {answer.url}"))
+        page.on("response", self._hears)
+
+    def _hears(self, answer: Any) -> None:
+        if answer.status >= 500:
+            self._meets(f"{answer.status} {answer.url}")
 
     def _meets(self, error: str) -> None:
         if not re.search(self._harmless, error):
