@@ -214,6 +214,7 @@ def _begin(given: Settings, run_id: str | None, notes: str, job_type: str, *, ex
 
     who = identity.resolve(run_id, given.resume, explicit=explicit)
     targets = _targets(given, explicit)
+    system = _system(given, explicit)
     if given.mode == "disabled" or (who.rank > 0 and given.ranks == "zero"):
         return SilentRun(who.run_id)
     directory = Path(given.dir).expanduser().absolute() / who.run_id
@@ -231,16 +232,33 @@ def _begin(given: Settings, run_id: str | None, notes: str, job_type: str, *, ex
         host=host.identity(),
         pid=os.getpid(),
         targets=[str(target) for target in targets],
-        provenance=capture.provenance() if given.capture == "basic" else {},
+        provenance=capture.provenance() if given.capture != "off" else {},
         library=_version(),
     )
     forwarded = targets if who.rank == 0 and given.mode == "online" else ()
     run = Run(start, directory, given, identity.shard_name(who.rank), lambda run: _forward(run, forwarded, given))
     watch_process()
+    if system is not None:
+        system.start(directory, run._sampled, run._over)
     for target in forwarded:
         if target.name == who.launcher:
             _take_config(run, target)
     return run
+
+
+def _system(given: Settings, explicit: bool) -> Any:
+    """What samples the system, when that is asked for. An explicit init wants it to be installed; an implicit one goes on without."""
+    if "system" not in given.capture or given.mode == "disabled":
+        return None
+    from trackbridge import capture
+
+    try:
+        return capture.System()
+    except SettingsError as error:
+        if explicit:
+            raise
+        warn_once(str(error), str(error))
+        return None
 
 
 def _take_config(run: Run, target: Any) -> None:

@@ -229,7 +229,8 @@ def test_the_dashboard_serves_it(delivered: tuple[Path, str], tmp_path: Path) ->
     folder, run_id = delivered
     port = free_port()
     binary = environments.create("trackio").interpreter.with_name("trackio")
-    assert adapter.ui(Target("trackio", str(folder))) == ["env", f"TRACKIO_DIR={folder}", "trackio", "show"]
+    shown = adapter.ui(Target("trackio", str(folder)))
+    assert shown == ["env", f"TRACKIO_DIR={folder}", "GRADIO_SERVER_PORT={port}", "trackio", "show", "--host", "{host}"]
     variables = os.environ | {"TRACKIO_DIR": str(folder), "GRADIO_SERVER_PORT": str(port), "BROWSER": "/bin/true", "HF_HUB_OFFLINE": "1"}
     with (tmp_path / "log").open("wb") as log:
         command = [str(binary), "show", "--host", "127.0.0.1"]

@@ -2,7 +2,8 @@
 
 Where it lies: ``aim`` is ``./aim-runs``, ``aim:DIR`` a folder with ``.aim`` in it. The project is Aim's experiment; a run's hash comes from our id.
 
-What it keeps: numbers as float64 or integers of 64 bits; parameters as a typed tree; name, description and tags. A context tells apart what shares a
+What it keeps: numbers as float64 or integers of 64 bits; parameters as a typed tree; name, description and tags. The shares of processor, memory and
+disk among the system metrics have Aim's own names, ``__system__cpu`` ..., which its tab System shows. A context tells apart what shares a
 key: ``type`` is ``string`` (texts of a metric), ``image``, ``histogram`` ...; ``repeat`` counts the points of one step, of which Aim holds one in each
 context. Images and sounds are stored as they were logged; an even histogram is a distribution, another one and a table are texts of JSON. Artifacts,
 and what Aim has no object for (films, files), lie in ``.aim/artifacts`` and are listed as the run's artifacts. The summary is the parameter
@@ -24,7 +25,7 @@ from typing import ClassVar
 
 from trackbridge.adapters import Capabilities, Recovery, Requirements, Sidecar, Target
 from trackbridge.errors import SettingsError
-from trackbridge_adapters.aim.layout import KEYS, PROJECTION
+from trackbridge_adapters.aim.layout import PROJECTION, SEQUENCES
 from trackbridge_adapters.aim.reader import Reader
 from trackbridge_adapters.aim.writer import Writer
 
@@ -46,7 +47,7 @@ class AimAdapter:
         return found
 
     def capabilities(self, target: Target, client_version: str = "") -> Capabilities:
-        return Capabilities("local", PROJECTION, KEYS, Recovery.APPEND, Sidecar.STORED)
+        return Capabilities("local", PROJECTION, SEQUENCES, Recovery.APPEND, Sidecar.STORED)
 
     def writer(self, target: Target) -> Writer:
         return Writer(self._folder(target), target.project)
@@ -55,7 +56,18 @@ class AimAdapter:
         return Reader(self._folder(target), target.project)
 
     def ui(self, target: Target) -> list[str]:
-        return ["aim", "up", "--repo", str(self._folder(target))]
+        return [
+            "env",
+            "AIM_UI_TELEMETRY_ENABLED=0",
+            "aim",
+            "up",
+            "--repo",
+            str(self._folder(target)),
+            "--host",
+            "{host}",
+            "--port",
+            "{port}",
+        ]
 
     def _folder(self, target: Target) -> Path:
         return Path(self.resolve(target, Path.cwd()).location)

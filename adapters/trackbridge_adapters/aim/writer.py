@@ -27,6 +27,7 @@ from trackbridge_adapters.aim.layout import (
     OURS,
     PARTS,
     PROJECTION,
+    SEQUENCES,
     STRING,
     SUMMARY,
     context,
@@ -194,10 +195,12 @@ class Writer:
         import aimrocks.errors
         from aim.sdk.index_manager import RepoIndexManager
 
-        repo, end = self._aim.repo, time.monotonic() + INDEX_SECONDS
+        end = time.monotonic() + INDEX_SECONDS
         while True:
             try:
-                manager = RepoIndexManager(repo)
+                manager = RepoIndexManager.get_index_manager(self._aim.repo)  # each one takes an inotify instance, of which a user has 128
+                manager.repo = self._aim.repo
+                manager._corrupted_runs.clear()
                 manager.index(self._hash)
                 if not manager._corrupted_runs:  # it tells nobody else
                     return
@@ -237,7 +240,7 @@ class Writer:
         else:
             given, step = PROJECTION.scalars(ledger, event), event.call if step is None else step
         for key, value in given.items():
-            name = KEYS.encode(key)
+            name = SEQUENCES.encode(key)
             if isinstance(value, str):
                 from aim import Text
 
@@ -295,7 +298,7 @@ class Writer:
         value = self._inline(event) if event.format in INLINE else self._shown(event)
         if value is not None:
             kind = f"{event.kind}.json" if event.format in ("counts", "rows") and type(value).__name__ == "Text" else event.kind
-            self._object(KEYS.encode(event.key), kind, value, held.step, seconds(event.time))
+            self._object(SEQUENCES.encode(event.key), kind, value, held.step, seconds(event.time))
             return
         assert event.file is not None
         name = f"{held.step}_{held.time}_{event.file.digest[:8]}.{PARTS.encode(event.format)}"

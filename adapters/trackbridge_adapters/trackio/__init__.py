@@ -52,7 +52,7 @@ class TrackioAdapter:
         return Reader(self._folder(target), target.project)
 
     def ui(self, target: Target) -> list[str]:
-        return ["env", f"TRACKIO_DIR={self._folder(target)}", "trackio", "show"]
+        return ["env", f"TRACKIO_DIR={self._folder(target)}", "GRADIO_SERVER_PORT={port}", "trackio", "show", "--host", "{host}"]
 
     def _folder(self, target: Target) -> Path:
         return Path(self.resolve(target, Path.cwd()).location)
