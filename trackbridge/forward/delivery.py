@@ -21,7 +21,7 @@ from trackbridge.forward.failpoint import hit
 from trackbridge.forward.routing import Router, news
 from trackbridge.forward.state import Cursor, Health, State, TargetState
 from trackbridge.journal.reader import JournalReader, info
-from trackbridge.records import Artifact, Deviations, End, Media, Metrics, Record, Status
+from trackbridge.records import Artifact, Deviations, Media, Metrics, Record, Status
 from trackbridge.summary import Summarizer
 
 BATCH_POINTS = 20_000
@@ -72,7 +72,7 @@ class Delivery:
         self._uncounted: list[Deviation] = []
         self._summary = Summarizer()
         self._router = Router()
-        self._tries = 0
+        self._tries = self._latest = 0
         self._not_before = self._flushed_at = self._attached_at = time.monotonic()
         self._wait = tenacity.wait_random_exponential(multiplier=1, max=60)
         self._outages = 0
@@ -109,6 +109,7 @@ class Delivery:
         complete = self._complete(dead)  # asked before the look: a process may log once more, and die, after it
         read = [] if self._pending else self._reader.poll(over=dead)
         self._pending += [routed for record in read if (routed := self._route(record)) is not None]
+        self._latest = max((record.event.time for record in read), default=self._latest)
         if self._pending:
             self._write(writer)
             if time.monotonic() - self._flushed_at < FLUSH_SECONDS:
@@ -141,7 +142,7 @@ class Delivery:
         place = writer.place()
         self.health.id, self.health.where, self.health.url = place.id, place.where, place.url
         self.health.hint, self.health.mode, self.health.opens = place.hint, place.mode, self.health.opens + 1
-        self._summary, self._router = Summarizer(), Router()
+        self._summary, self._router, self._latest = Summarizer(), Router(), 0
         self.cursor = msgspec.structs.replace(self.cursor, position=position, opened=True, closed=False)
         self.state.save_cursor(self.cursor)
         self._say(State.HEALTHY)
@@ -228,11 +229,11 @@ class Delivery:
 
     def _close(self, writer: Writer) -> None:
         assert self._reader is not None
-        run = info(self.run)
         ends = [reader.end for shard, reader in self._reader.readers.items() if self._router.is_main(shard)]
         last = ends[-1] if ends else None
-        status = Status(last.status) if isinstance(last, End) and last.status in set(Status) else Status.CRASHED
-        extra = self._summary.record(run.end or time.time_ns())
+        status = Status(last.status) if last is not None and last.status in set(Status) else Status.CRASHED
+        end = last.time if last is not None else self._latest
+        extra = self._summary.record(end)
         if extra is not None:
             self._uncounted.extend(writer.write([extra]))
         self._counted.extend(self._uncounted)
@@ -243,7 +244,7 @@ class Delivery:
         writer.flush()
         self._attach(writer)
         hit("before_close")
-        writer.close(status, last.time if isinstance(last, End) else run.end or time.time_ns())
+        writer.close(status, end)
         hit("after_close")
         self.cursor = Cursor(self.cursor.position, self.cursor.delivered, self._counted.rows(), opened=True, closed=True)
         self.state.save_cursor(self.cursor)
