@@ -40,7 +40,7 @@ def in_majority(values: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray
 def balanced_batches(groups: NDArray[np.int64], size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
     """One epoch of equal length, drawn with replacement: every group that has images is equally likely."""
     counts, members, first = _by_group(groups)
-    drawn: NDArray[np.int64] = rng.choice(np.flatnonzero(counts), size=(len(groups) // size, size))
+    drawn = rng.choice(np.flatnonzero(counts), size=(len(groups) // size, size))
     return list(members[first[drawn] + rng.integers(counts[drawn])])
 
 
@@ -51,7 +51,7 @@ def environment_batches(environments: NDArray[np.int64], size: int, most: int, r
     number = min(most, len(existing), size)
     batches = []
     for _ in range(len(environments) // size):
-        drawn = np.repeat(rng.permutation(existing)[:number], size // number)
+        drawn: NDArray[np.int64] = np.repeat(rng.permutation(existing)[:number], size // number)
         batches.append(members[first[drawn] + rng.integers(counts[drawn])])
     return batches
 

@@ -29,7 +29,7 @@ class IRMv1(Method):
 def irm_penalty(logits: Tensor, labels: Tensor, environments: Tensor) -> Tensor:
     """Sum of ``g_1 * g_2`` over the environments that have two images or more: every other one is in the same half."""
     halves = halves_of(environments)
-    scales = torch.ones(int(halves.max()) + 1, requires_grad=True)
+    scales = logits.new_ones(int(halves.max()) // 2 * 2 + 2).requires_grad_()
     losses = nn.functional.cross_entropy(logits * scales[halves, None], labels, reduction="none")
     counts = torch.bincount(halves, minlength=len(scales))
     means = torch.zeros_like(scales).index_add(0, halves, losses) / counts.clamp(min=1)
