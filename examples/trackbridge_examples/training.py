@@ -82,7 +82,7 @@ def evaluate(
     """The model's predictions ``[n]`` and cross-entropies ``[n]``."""
     model.eval()
     with torch.inference_mode():
-        chunks = np.array_split(np.arange(len(labels)), -(-len(labels) // 250))
+        chunks = np.array_split(np.arange(len(labels)), -(-len(labels) // 125))
         logits = torch.cat([model(network_input(pixels[chunk])) for chunk in chunks])
         losses = nn.functional.cross_entropy(logits, torch.from_numpy(labels), reduction="none")
     return logits.argmax(1).numpy(), losses.numpy()
