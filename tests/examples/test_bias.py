@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from trackbridge_examples.bias import options
+from trackbridge_examples import data
+from trackbridge_examples.bias import mnist, options
 from trackbridge_examples.bias.factors import FACTORS, UNBIASED
 from trackbridge_examples.bias.methods import METHODS, PAPER
 from trackbridge_examples.bias.mnist import biased_mnist_problem
+from trackbridge_examples.bias.protocol import SELECTED_BY
 from trackbridge_examples.bias.train import main
-from trackbridge_examples.data import mnist_digits
 
 import trackbridge
 
@@ -102,7 +103,7 @@ def test_the_same_seed_logs_the_same_bits_with_every_method(runs: list[RecordedR
     assert first.settings["config"]["method"] == result.method == method
     assert first.logged_keys() >= EPOCH_KEYS | STEP_KEYS
     assert all(math.isfinite(value) for value in first.series("train/loss"))
-    assert (first.summary["validation/accuracy"], first.summary["oracle/accuracy"]) == (result.validation, result.oracle)
+    assert [first.summary[name] for name in SELECTED_BY] == [result.validation, result.oracle]
 
 
 def test_another_seed_logs_other_bits(runs: list[RecordedRun]) -> None:
@@ -180,8 +181,6 @@ def test_training_and_validation_data_are_biased_and_the_others_are_not() -> Non
 @pytest.mark.parametrize("fold", [0, 4])
 def test_no_digit_is_in_two_sets(monkeypatch: pytest.MonkeyPatch, fold: int) -> None:
     """Seen by what every image shows: the pixels of its digit, which the test lays aside while it is painted."""
-    from trackbridge_examples.bias import mnist
-
     seen: list[set[bytes]] = []
     real = mnist.biased_mnist
 
@@ -195,14 +194,12 @@ def test_no_digit_is_in_two_sets(monkeypatch: pytest.MonkeyPatch, fold: int) -> 
     assert validation == oracle
     assert not train & validation
     assert not (train | validation) & test
-    assert len(train | validation | test) == len(mnist_digits().labels) == 5000
+    assert len(train | validation | test) == len(data.mnist_digits().labels) == 5000
     assert [len(split) for split in (problem.train, problem.validation, problem.oracle, problem.test)] == [7000, 1000, 1000, 4000]
     assert np.bincount(problem.test.clusters).tolist() == [4] * 1000
 
 
-def test_every_digit_is_tested_in_one_fold(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trackbridge_examples import data
-
+def test_every_digit_is_tested_in_one_fold() -> None:
     tested = [digit.tobytes() for fold in range(data.FOLDS) for digit in data.digits(3, fold).test.pixels]
     assert len(tested) == len(set(tested)) == 5000
 

@@ -1,8 +1,7 @@
 """The hyperparameters of every method: those of a run, and those that the study searches through.
 
 Written before any run of the study.  Every method gets as many trials; trial 0 has the run's defaults, the others are
-drawn without replacement from all combinations.  Trials are compared by the accuracies that each run records: on
-validation images at the training p, and on validation images at p = 0.1, which one has only who knows the bias.
+drawn without replacement from all combinations.
 """
 
 import itertools
@@ -12,7 +11,6 @@ import numpy as np
 
 from trackbridge_examples.bias.methods import METHODS, Hyper
 
-SELECTED_BY = ("validation/accuracy", "oracle/accuracy")
 TRIALS = 8
 
 SHARED: dict[str, tuple[Hyper, ...]] = {"lr": (4e-3, 1e-3, 2e-3, 8e-3), "weight_decay": (1e-5, 1e-4)}
