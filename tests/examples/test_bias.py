@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from trackbridge_examples import data
 from trackbridge_examples.bias import mnist, options
 from trackbridge_examples.bias.factors import FACTORS, UNBIASED
@@ -178,6 +179,17 @@ def test_training_and_validation_data_are_biased_and_the_others_are_not() -> Non
     np.testing.assert_allclose(validation_share, expected, atol=0.04)
 
 
+def test_each_factor_of_the_sets_follows_its_own_p() -> None:
+    p = dict(zip(FACTORS, (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9), strict=True))
+    problem = biased_mnist_problem(parse("--cell", "12", "--p", *(f"{factor}={share}" for factor, share in p.items())))
+    biased = ((problem.train, p), (problem.validation, p))
+    for split, shares in (*biased, *((part, dict.fromkeys(FACTORS, UNBIASED)) for part in (problem.oracle, problem.test))):
+        for factor, values in zip(FACTORS, split.values.T, strict=True):
+            counts = np.bincount((values - split.labels) % 10, minlength=10)
+            expected = len(split) * np.array([shares[factor], *[(1 - shares[factor]) / 9] * 9])
+            assert stats.chisquare(counts, expected).pvalue > 1e-4, factor
+
+
 @pytest.mark.parametrize("fold", [0, 4])
 def test_no_digit_is_in_two_sets(monkeypatch: pytest.MonkeyPatch, fold: int) -> None:
     """Seen by what every image shows: the pixels of its digit, which the test lays aside while it is painted."""
@@ -205,7 +217,7 @@ def test_every_digit_is_tested_in_one_fold() -> None:
 
 
 CONTROL = ["--cell", "12", "--width", "8", "--train-size", "1000", "--val-size", "100", "--test-size", "400", "--log-level", "light"]
-ALL_BIASED = ["--p", "distractor_color=0.95", "--epochs", "2"]
+ONE_BIASED = ["--p", "distractor_color=0.95", "--epochs", "2"]
 
 
 def test_controls_come_out_as_they_must(runs: list[RecordedRun]) -> None:
@@ -213,8 +225,8 @@ def test_controls_come_out_as_they_must(runs: list[RecordedRun]) -> None:
 
     This tiny network can learn the distractors' colour in seconds, and no digit.
     """
-    plain, balanced = main([*CONTROL, *ALL_BIASED, "--method", "stdm", "stdm-balanced"])
-    (shuffled,) = main([*CONTROL, *ALL_BIASED, "--shuffle-labels"])
+    plain, balanced = main([*CONTROL, *ONE_BIASED, "--method", "stdm", "stdm-balanced"])
+    (shuffled,) = main([*CONTROL, *ONE_BIASED, "--shuffle-labels"])
     assert plain.factors["distractor_color"].mmd > 60
     assert plain.validation > plain.oracle + 50
     assert balanced.factors["distractor_color"].mmd < plain.factors["distractor_color"].mmd / 3
