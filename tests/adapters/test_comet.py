@@ -192,6 +192,21 @@ print(json.dumps([points() == [n / 2 for n in range(35)], sorted(path.name for p
     assert "99999999.png" not in archives[0].namelist()
 
 
+def test_the_sidecar_is_told_after_a_kill(tmp_path: Path) -> None:
+    """Its announcement is cut off with all that came after the last flush."""
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+out.write(series(10)); held = out.flush(); out.attach(b"former", "0")
+out, held = opened(position=held)
+out.attach(b"sidecar", "1"); out.close("finished", T0)
+print(adapter.reader(target).sidecar("r") == (b"sidecar", "1"))
+"""
+    )
+    assert there(script, tmp_path, COMET_OFFLINE="1").split() == ["True"]
+
+
 def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
     assert there(WRITER + fresh.FULL_DISK, tmp_path, COMET_OFFLINE="1").split() == ["unavailable", "True"]
 
@@ -215,6 +230,26 @@ print(points() == [n / 2 for n in range(50)])
     assert [(item["metricValue"], item["step"]) for item in sent] == [(n / 2, n) for n in range(50)]
     assert [item["timestamp"] for item in sent] == [1763870000123 + n for n in range(50)]
     assert not [name for name in (path.name for path in tmp_path.rglob("*")) if name.endswith(".zip") and name != f"{key}.zip"]
+
+
+def kept():
+    return threading.active_count(), len(os.listdir("/proc/self/fd")), len(os.listdir(os.environ["TMPDIR"]))
+held, counts = None, []
+for number in range(4):
+    out, held = opened(position=held)
+    out.write(series(10, 10 * number)); held = out.flush()
+    counts.append(kept())
+out.close("finished", T0)
+print(json.dumps([counts, os.listdir(os.environ["TMPDIR"]), points() == [n / 2 for n in range(40)]]))
+"""
+    )
+    (tmp_path / "temporary").mkdir()
+    with server() as (url, _):
+        variables = {"COMET_API_KEY": "k" * 25, "COMET_URL_OVERRIDE": url, "TMPDIR": str(tmp_path / "temporary")}
+        counts, left, whole = json.loads(there(script, tmp_path, **variables).splitlines()[-1])
+    assert whole
+    assert all(after <= first + 2 for count in counts for after, first in zip(count, counts[0], strict=True)), counts
+    assert left == []
 
 
 def test_a_refused_address_is_an_outage(tmp_path: Path) -> None:
