@@ -207,6 +207,20 @@ print(adapter.reader(target).sidecar("r") == (b"sidecar", "1"))
     assert there(script, tmp_path, COMET_OFFLINE="1").split() == ["True"]
 
 
+def test_many_archives_are_read_with_few_open_files(tmp_path: Path) -> None:
+    script = (
+        WRITER
+        + """
+import resource
+for number in range(60):
+    out, _ = opened(id=f"r{number}"); out.write(series(2)); out.close("finished", T0)
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+print(len(list(adapter.reader(target).runs())))
+"""
+    )
+    assert there(script, tmp_path, COMET_OFFLINE="1").split() == ["60"]
+
+
 def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
     assert there(WRITER + fresh.FULL_DISK, tmp_path, COMET_OFFLINE="1").split() == ["unavailable", "True"]
 
