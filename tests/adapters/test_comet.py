@@ -16,7 +16,7 @@ from trackbridge_adapters.comet.layout import KEYS, experiment_key
 
 import trackbridge
 from tests.adapters import fresh
-from tests.adapters.comet_server import lists, server
+from tests.adapters.comet_server import Server, lists, server
 from tests.adapters.servers import free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
@@ -246,6 +246,31 @@ print(points() == [n / 2 for n in range(50)])
     assert not [name for name in (path.name for path in tmp_path.rglob("*")) if name.endswith(".zip") and name != f"{key}.zip"]
 
 
+def test_a_key_that_is_refused_is_told_to_no_log(tmp_path: Path) -> None:
+    """The client itself tells it, to its user's terminal; ours is a log."""
+    script = (
+        WRITER
+        + """
+os.dup2(1, 2)  # as the forwarder's log
+try:
+    opened()
+except Unavailable as error:
+    print(error)
+"""
+    )
+    with server() as (url, _):
+        Server.status = 400
+        printed = there(script, tmp_path, COMET_API_KEY="k0" * 13, COMET_URL_OVERRIDE=url)
+    assert "correct COMET_API_KEY" in printed
+    assert "k0" * 13 not in printed
+
+
+def test_dropped_writers_leave_no_threads_and_files(tmp_path: Path) -> None:
+    """An outage drops a Writer; the client keeps the threads and a database of an experiment that another one takes the place of."""
+    script = (
+        WRITER
+        + """
+import threading
 def kept():
     return threading.active_count(), len(os.listdir("/proc/self/fd")), len(os.listdir(os.environ["TMPDIR"]))
 held, counts = None, []
