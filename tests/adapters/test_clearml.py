@@ -290,6 +290,29 @@ print(points() == [n / 2 for n in range(50)])
     )
 
 
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_refusal_in_the_middle_is_told_at_once(status: int, tmp_path: Path) -> None:
+    """The client would repeat the same request, some hundred times a second, as long as it lives."""
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+out.write(series(5))
+try:
+    out.flush()
+except Unavailable as error:
+    print(error)
+print(threading.active_count())
+"""
+    )
+    with server() as variables:
+        Server.status, Server.after = status, "events.add_batch"
+        told, threads = there(script, tmp_path, **variables).splitlines()[-2:]
+    assert "the server refuses the key" in told or status != 401
+    assert 0 < Server.refused < 20
+    assert threads == "1"
+
+
 def test_a_refused_address_is_an_outage(tmp_path: Path) -> None:
     script = (
         WRITER
