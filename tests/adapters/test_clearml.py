@@ -290,6 +290,23 @@ print(points() == [n / 2 for n in range(50)])
     )
 
 
+def test_online_the_description_is_sent_when_it_changes(tmp_path: Path) -> None:
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+for number in range(10):
+    out.write(series(1, number)); out.flush()
+out.write([Record("r0", 10, Config(T0, {"lr": 0.5}))]); out.flush()
+"""
+    )
+    with server() as variables:
+        there(script, tmp_path, **variables)
+    names = [name for name, _ in Server.calls]
+    assert (names.count("events.add_batch"), names.count("tasks.edit")) == (10, 3)  # when it is made, at first, and the configuration
+    assert Server.task["hyperparams"]["General"]["lr"]["value"] == "0.5"
+
+
 @pytest.mark.parametrize("status", [401, 503])
 def test_a_refusal_in_the_middle_is_told_at_once(status: int, tmp_path: Path) -> None:
     """The client would repeat the same request, some hundred times a second, as long as it lives."""

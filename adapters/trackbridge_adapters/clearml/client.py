@@ -55,6 +55,7 @@ class Online:
     def __init__(self, folder: Path, about: dict[str, Any], known: str, run_id: str) -> None:
         self._folder, self._offline = folder, about["id"]
         self._uploaded: set[tuple[str, str]] = set()
+        self._described: dict[str, Any] | None = None
         self._task, self._theirs = _bounded(lambda: self._begin(about, known, run_id))
         self.id: str = self._task.id
         self.url: str = self._task.get_output_log_web_page()
@@ -73,7 +74,7 @@ class Online:
         return task, theirs
 
     def send(self, events: list[dict[str, Any]], about: dict[str, Any]) -> None:
-        """Send `events` and their files, and describe the task anew."""
+        """Send `events` and their files, and describe the task anew if `about` is not what it was."""
         _bounded(lambda: self._send(events, about))
 
     def _send(self, given: list[dict[str, Any]], about: dict[str, Any]) -> None:
@@ -95,8 +96,10 @@ class Online:
         about["hyperparams"].pop(OURS, None)
         if self._theirs is not None:
             about = added(self._theirs, about)
-        if Task.import_task(about, target_task=self._task) is None:
-            raise RuntimeError("the server did not take the description of the task")
+        if about != self._described:
+            if Task.import_task(about, target_task=self._task) is None:
+                raise RuntimeError("the server did not take the description of the task")
+            self._described = about
 
     def _remote(self, place: str) -> str:
         return place.replace(f".{self._offline}/", f".{self.id}/", 1)
@@ -116,7 +119,7 @@ class Online:
         _bounded(ends[status])
 
 
-def _send(cls: Any, session: Any, req: Any, ignore_errors: bool = False, raise_on_errors: bool = True, **_: Any) -> Any:
+def _send(cls: Any, /, session: Any, req: Any, ignore_errors: bool = False, raise_on_errors: bool = True, **_: Any) -> Any:
     """In place of the client's own, which repeats what fails at once and for ever, as when the server refuses the key: the forwarder asks again."""
     from clearml.backend_interface.session import SendError
 
