@@ -203,6 +203,21 @@ constraints.ta_description.validate_python(start.description)
     there(WRITER + script, tmp_path / "swanlog")
 
 
+def test_deviations_before_a_record_that_is_refused_are_counted_once(tmp_path: Path) -> None:
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+batch = [call(0, None, y=0.5), call(1, 1, y=[])]
+try:
+    out.write(batch)
+except Rejected as error:
+    print(error.index, [(str(row.reason), row.count) for row in out.write(batch[:error.index])])
+"""
+    )
+    assert there(script, tmp_path) == "1 [('step_changed', 1)]\n"
+
+
 def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
     """What was confirmed stays, and a Writer that comes after the outage writes the rest once."""
     script = """

@@ -41,7 +41,7 @@ class Writer:
         self._folder, self._chosen = folder, project
 
     def open(self, run: RunInfo, position: Position | None) -> Position:
-        self._source = run
+        self._source, self._ledger = run, Ledger()
         self._columns: dict[tuple[str, str], list[Column]] = {}
         self._announced: set[str] = set()
         self._count = self._number = 0
@@ -141,26 +141,26 @@ class Writer:
         self._config.setdefault(TAGS, list(run.tags))
 
     def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
-        ledger = Ledger()
         with outage(self._folder):
             for index, record in enumerate(batch):
                 if record.shard and record.sequence < self._held.get(record.shard, 0):
                     continue  # taken before a later one of its batch was rejected
                 try:
-                    self._take(record.event, ledger)
+                    self._take(record.event)
                 except (TypeError, ValueError, LookupError, OverflowError, RecursionError) as error:
                     raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
                 if record.shard:  # what the forwarder adds at the end has no identity
                     self._held[record.shard] = record.sequence + 1
-        return ledger.rows()
+        deviations, self._ledger = self._ledger.rows(), Ledger()
+        return deviations
 
-    def _take(self, event: AnyEvent, ledger: Ledger) -> None:
+    def _take(self, event: AnyEvent) -> None:
         if isinstance(event, Metrics):
-            self._metrics(event, ledger)
+            self._metrics(event)
         elif isinstance(event, Media):
-            self._media(event, ledger)
+            self._media(event)
         elif isinstance(event, Artifact):
-            self._artifact(event, ledger)
+            self._artifact(event)
         elif isinstance(event, Config):
             for key, value in event.values.items():
                 self._set(CONFIG.encode(key), layout.shown(value))
@@ -215,10 +215,10 @@ class Writer:
 
     # -- values ----------------------------------------------------------------------------------------------------------------------
 
-    def _metrics(self, event: Metrics, ledger: Ledger) -> None:
+    def _metrics(self, event: Metrics) -> None:
         given, step = event.values, event.step
         if step is None or not 0 <= step <= layout.STEPS or not {float}.issuperset(map(type, given.values())):
-            given, step = PROJECTION.scalars(ledger, event), event.call if step is None else step
+            given, step = PROJECTION.scalars(self._ledger, event), event.call if step is None else step
         if not given:
             return
         message = self._message
@@ -256,9 +256,9 @@ class Writer:
             self._set(f"{layout.NAMES}/{layout.KEYS.encode(key)}", key)
         return column.name
 
-    def _media(self, event: Media, ledger: Ledger) -> None:
+    def _media(self, event: Media) -> None:
         item = MediaItem.of(event)
-        held = PROJECTION.held(ledger, "media", item, event.key, f"{event.kind} {event.format}")
+        held = PROJECTION.held(self._ledger, "media", item, event.key, f"{event.kind} {event.format}")
         if held is None:
             return
         if event.format in INLINE:
@@ -287,12 +287,12 @@ class Writer:
         media.value.items.add(filename=name, sha256=digest, size=len(data), caption=caption)
         self._record(time, media=media)
 
-    def _artifact(self, event: Artifact, ledger: Ledger) -> None:
+    def _artifact(self, event: Artifact) -> None:
         head = f"artifacts/{self._part(event.name)}/{self._part(event.type)}"
         sources: list[tuple[str, Path]] = []
         for ref in event.files:
             if PROJECTION.held(
-                ledger, "artifact", FileItem(event.name, event.type, ref.path, ref.digest), f"artifact/{event.name}", event.uri
+                self._ledger, "artifact", FileItem(event.name, event.type, ref.path, ref.digest), f"artifact/{event.name}", event.uri
             ):
                 sources.append((f"{head}/{'/'.join(map(self._part, ref.path.split('/')))}", self._source.content(ref)))
         for name, source in sources:
