@@ -251,6 +251,25 @@ def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
     assert there(WRITER + fresh.FULL_DISK, tmp_path).split() == ["unavailable", "True"]
 
 
+def test_the_description_is_written_when_it_changes(tmp_path: Path) -> None:
+    """It has all artifacts. What came after it comes again when the position is lost, as nothing else tells of it."""
+    script = (
+        WRITER
+        + """
+def written():
+    return next((folder / "runs").glob("offline-*/task.json")).stat().st_mtime_ns
+out, _ = opened()
+out.write([Record("r0", 0, Config(T0, {"lr": 0.5}))]); out.flush(); first = written()
+out.write(series(5, 1)); out.flush()
+print(written() == first)
+out, held = opened()
+out.write(series(9, 1)[held.sequences["r0"] - 1:]); out.close("finished", T0)
+print(held.sequences, points() == [n / 2 for n in range(1, 10)])
+"""
+    )
+    assert there(script, tmp_path).splitlines() == ["True", "{'r0': 1} True"]
+
+
 def test_online_the_server_gets_it_too(tmp_path: Path) -> None:
     """As it comes, and on the same task after a kill."""
     script = (

@@ -55,7 +55,6 @@ class Online:
     def __init__(self, folder: Path, about: dict[str, Any], known: str, run_id: str) -> None:
         self._folder, self._offline = folder, about["id"]
         self._uploaded: set[tuple[str, str]] = set()
-        self._described: dict[str, Any] | None = None
         self._task, self._theirs = _bounded(lambda: self._begin(about, known, run_id))
         self.id: str = self._task.id
         self.url: str = self._task.get_output_log_web_page()
@@ -73,12 +72,11 @@ class Online:
         task.mark_started(force=True)
         return task, theirs
 
-    def send(self, events: list[dict[str, Any]], about: dict[str, Any]) -> None:
-        """Send `events` and their files, and describe the task anew if `about` is not what it was."""
+    def send(self, events: list[dict[str, Any]], about: dict[str, Any] | None) -> None:
+        """Send `events` and their files, and describe the task anew, unless `about` is None."""
         _bounded(lambda: self._send(events, about))
 
-    def _send(self, given: list[dict[str, Any]], about: dict[str, Any]) -> None:
-        from clearml import Task
+    def _send(self, given: list[dict[str, Any]], about: dict[str, Any] | None) -> None:
         from clearml.backend_api.services import events
 
         requests = []
@@ -89,6 +87,12 @@ class Online:
             requests.append(changed)
         if requests and not self._task.session.send(events.AddBatchRequest(requests=requests)).ok():
             raise RuntimeError("the server did not take the events")
+        if about is not None:
+            self._describe(about)
+
+    def _describe(self, about: dict[str, Any]) -> None:
+        from clearml import Task
+
         for artifact in about["execution"]["artifacts"]:
             local = artifact["uri"].removeprefix(f"{self._folder}/{DATA}/")
             if local != artifact["uri"]:
@@ -96,10 +100,8 @@ class Online:
         about["hyperparams"].pop(OURS, None)
         if self._theirs is not None:
             about = added(self._theirs, about)
-        if about != self._described:
-            if Task.import_task(about, target_task=self._task) is None:
-                raise RuntimeError("the server did not take the description of the task")
-            self._described = about
+        if Task.import_task(about, target_task=self._task) is None:
+            raise RuntimeError("the server did not take the description of the task")
 
     def _remote(self, place: str) -> str:
         return place.replace(f".{self._offline}/", f".{self.id}/", 1)
