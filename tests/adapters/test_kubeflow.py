@@ -285,6 +285,15 @@ print(json.dumps(said))
     assert there(script, tmp_path) == ["outage", "outage", True, ["seen"]]
 
 
+def test_a_table_of_nothing_is_no_confusion_matrix(tmp_path: Path) -> None:
+    script = """
+out, _ = opened()
+out.write([Record("r0", 0, Media(T0, 0, 3, "nothing", "table", "rows", {"columns": [], "rows": [[]]}))]); out.close("finished", T0)
+print(json.dumps([record.event.inline for record in adapter.reader(target).read("r") if isinstance(record.event, Media)]))
+"""
+    assert there(script, tmp_path) == [{"columns": [], "rows": [[]]}]
+
+
 def test_torn_tables_are_cut_back(tmp_path: Path) -> None:
     script = """
 out, _ = opened()
