@@ -203,6 +203,29 @@ constraints.ta_description.validate_python(start.description)
     there(WRITER + script, tmp_path / "swanlog")
 
 
+def test_a_step_that_is_repeated_often_costs_the_same_each_time(tmp_path: Path) -> None:
+    script = (
+        WRITER
+        + """
+def calls(n):
+    count = 0
+    def see(*_):
+        nonlocal count
+        count += 1
+    sys.setprofile(see); out.write([call(n, 0, y=n / 2)]); sys.setprofile(None)
+    return count
+out, _ = opened()
+few = [calls(n) for n in range(20)]
+out.write([call(n, 0, y=n / 2) for n in range(20, 3000)]); held = out.flush()
+out, _ = opened(position=held)
+many = [calls(n) for n in range(3000, 3010)]
+out.close("finished", T0)
+print(max(many) <= 2 * max(few), points() == [n / 2 for n in range(3010)])
+"""
+    )
+    assert there(script, tmp_path) == "True True\n"
+
+
 def test_deviations_before_a_record_that_is_refused_are_counted_once(tmp_path: Path) -> None:
     script = (
         WRITER
