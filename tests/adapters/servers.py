@@ -77,6 +77,20 @@ def trackio_server(folder: Path, token: str, port: int = 0, most: int | None = N
 
 
 @contextlib.contextmanager
+def aim_server(folder: Path, port: int = 0) -> Iterator[str]:
+    """Aim's remote tracking server over the repository in `folder`, on `port` or a free one; its address."""
+    folder.mkdir(parents=True, exist_ok=True)
+    binary = environments.create("aim").interpreter.with_name("aim")
+    if not (folder / ".aim").exists():
+        subprocess.run([str(binary), "init", "--repo", str(folder)], stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=120)
+    port = port or free_port()
+    command = [str(binary), "server", "--host", "127.0.0.1", "--port", str(port), "--repo", str(folder)]
+    variables = {"PATH": f"{binary.parent}:{os.environ['PATH']}", "AIM_UI_TELEMETRY_ENABLED": "0"}
+    with _started(command, folder.with_name(f"{folder.name}.log"), f"http://127.0.0.1:{port}", "/status/", variables) as url:
+        yield url.replace("http", "aim", 1)
+
+
+@contextlib.contextmanager
 def _started(command: list[str], log: Path, url: str, probe: str, variables: dict[str, str]) -> Iterator[str]:
     """A server of a process group of its own, once it answers at `probe`."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"} | variables
