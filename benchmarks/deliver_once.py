@@ -81,10 +81,10 @@ def _adapter(backend: str) -> Any:
 
 def main(backend: str, who: str, target: str, place: str) -> None:
     folder, steps = Path(place), PLAIN_STEPS if who == "plain" else STEPS
+    client = driver.load(backend)  # imports the tracker, before the clock starts
     if who == "ours":
         deliver = ours(backend, target, folder)
     else:
-        client = driver.load(backend)
         driver.prepare(client, folder)
         make = getattr(best, backend, None) if who == "best" else None
         bulk = make(folder, client) if make else None

@@ -20,7 +20,7 @@ ALLOWED = {
     "records": set(),
     "values": {"errors"},
     "redact": set(),
-    "capture": {"host"},
+    "capture": {"errors", "host"},
     "settings": {"errors"},
     "identity": {"errors", "host"},
     "files": {"errors", "records"},

@@ -14,7 +14,7 @@ import pytest
 import trackbridge
 from tests.shared import command
 from trackbridge import environments, registry
-from trackbridge.adapters import Target
+from trackbridge.adapters import Requirements, Target
 from trackbridge.environments import Environment
 from trackbridge.errors import BackendError, RunNotFound
 from trackbridge.transfer.verify import verify
@@ -31,7 +31,11 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if TensorBoard were not installed beside training; its environment is."""
     environments.create("tensorboard")
     real = registry.missing
-    monkeypatch.setattr(registry, "missing", lambda requires: ["tensorboard"] if requires.extra == "tensorboard" else real(requires))
+
+    def missing(requires: Requirements, path: list[str] | None = None) -> list[str]:
+        return ["tensorboard"] if requires.extra == "tensorboard" else real(requires, path)
+
+    monkeypatch.setattr(registry, "missing", missing)
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -62,9 +66,22 @@ def test_nothing_of_the_training_environment_is_there(tmp_path: Path, monkeypatc
 
 
 def test_without_client_and_environment_the_error_names_both_remedies(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "missing", lambda requires: ["tensorboard>=2.21"])
+    monkeypatch.setattr(registry, "missing", lambda requires, path: ["tensorboard>=2.21"])
     with pytest.raises(BackendError, match=r"pip install 'trackbridge\[tensorboard\]'  or  trackbridge env create tensorboard"):
         trackbridge.init(backend="tensorboard")
+
+
+def test_a_client_that_only_the_training_process_finds_is_not_here(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``guild run`` puts Guild into PYTHONPATH, which the isolated processes do not read."""
+    for name, version in (("guildai", "0.9.0"), ("google_crc32c", "1.9.0")):
+        (tmp_path / f"{name}-{version}.dist-info").mkdir()
+        (tmp_path / f"{name}-{version}.dist-info/METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry.check("guild").name == "guild"
+    with pytest.raises(BackendError, match="guildai"):
+        registry.home("guild")
 
 
 def small(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:

@@ -69,7 +69,7 @@ def test_the_unhappy_beginnings_name_the_remedy(tmp_path: Path, monkeypatch: pyt
 def test_a_missing_client_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     from trackbridge import registry
 
-    monkeypatch.setattr(registry, "missing", lambda requires: ["mlflow>=3.10"])
+    monkeypatch.setattr(registry, "missing", lambda requires, path: ["mlflow>=3.10"])
     with pytest.raises(trackbridge.BackendError, match=r"pip install 'trackbridge\[mlflow\]'"):
         trackbridge.init(backend="mlflow")
 

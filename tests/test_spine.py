@@ -155,10 +155,11 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def every(aws: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+def every(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """The fifteen backends, each where it can be written here."""
     for name, value in AWS.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GUILD_HOME", str(tmp_path / "guild"))
     backends = (*ALL, *FILES, f"{SAGEMAKER}:{aws}")
     for backend in backends:
         installed(backend)
@@ -189,7 +190,7 @@ def test_one_that_fails_harms_no_other_of_the_fifteen(every: tuple[str, ...], tm
     """A server that refuses, and a folder that is none."""
     (tmp_path / "file").write_text("")
     broken = (f"mlflow:http://127.0.0.1:{free_port()}", f"aim:{tmp_path}/file/aim")
-    process = train(0, 200, TRACKBRIDGE_BACKEND=",".join((*broken, *every)), TRACKBRIDGE_FINISH_TIMEOUT="1")
+    process = train(0, 200, TRACKBRIDGE_BACKEND=",".join((*broken, *every)), TRACKBRIDGE_FINISH_TIMEOUT="5")
     assert told(process)[0].startswith("False")
     good = {str(target(backend)) for backend in every}
     until(lambda: good <= {health.target for health in states(journal()) if health.state == State.DELIVERED}, seconds=400)

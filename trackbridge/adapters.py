@@ -291,4 +291,5 @@ class Adapter(Protocol):
     def reader(self, target: Target) -> Reader: ...
 
     def ui(self, target: Target) -> list[str]:
-        """The command that opens the tracker's own UI on `target`, or [] when a browser opens the run's URL."""
+        """The command that opens the tracker's own UI on `target`, or [] when a browser opens the run's URL. A word of it that is or ends
+        in ``{host}`` or ``={port}`` gets where the UI listens."""

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from trackbridge import host
 from trackbridge.errors import SettingsError
@@ -88,6 +89,15 @@ def launched_run(environ: Mapping[str, str]) -> tuple[str, str]:
         if RUN_ID.fullmatch(run_id) and all(environ.get(variable) for variable in variables):
             return tracker, run_id
     return "", ""
+
+
+def project(environ: Mapping[str, str] | None = None) -> str:
+    """What a run belongs to where the user does not say: the name of the folder in which the command was given. ``guild run`` starts a script in the
+    run's own folder, and tells in which it was given itself."""
+    environ = os.environ if environ is None else environ
+    here, given = Path.cwd(), environ.get("CMD_DIR", "")
+    moved = launched_run(environ)[0] == "guild" and Path(environ["RUN_DIR"]).resolve() == here
+    return Path(given if moved and given else here).name
 
 
 def launch_id(environ: Mapping[str, str]) -> str:

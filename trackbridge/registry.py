@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import site
 import sys
 from functools import lru_cache
 from importlib import metadata
@@ -50,21 +51,19 @@ def get(name: str) -> Adapter:
     return adapter
 
 
-def missing(requires: Requirements) -> list[str]:
-    """What of `requires` this interpreter lacks, each with the version that is there, if one is."""
+def missing(requires: Requirements, path: list[str] | None = None) -> list[str]:
+    """What of `requires` this interpreter lacks, each with the version that is there, if one is. `path`: where to look, ``sys.path`` by default."""
     low, high = requires.python
     lacking = []
     if not (3, low) <= sys.version_info[:2] < (3, high):
         lacking.append(f"Python 3.{low} to 3.{high - 1}")
     for wanted in requires.distributions:
         distribution, _, floor = wanted.partition(">=")
-        try:
-            found = metadata.version(distribution)
-        except metadata.PackageNotFoundError:
+        found = next(iter(metadata.distributions(name=distribution, path=sys.path if path is None else path)), None)
+        if found is None:
             lacking.append(wanted)
-        else:
-            if floor and _release(found) < _release(floor):
-                lacking.append(f"{wanted} (found {found})")
+        elif floor and _release(found.version) < _release(floor):
+            lacking.append(f"{wanted} (found {found.version})")
     return lacking
 
 
@@ -82,13 +81,14 @@ def check(name: str) -> Adapter:
 
 
 def home(name: str) -> Environment | None:
-    """Where the client of this backend is: None for this interpreter, else its environment.
+    """Where the client of this backend is: None for this interpreter, else its environment. What is in ``PYTHONPATH`` alone, where ``guild run``
+    puts Guild, is not here: the processes that work with a client are isolated, and do not find it.
 
     Raises:
         BackendError: unknown, or its client is in neither; the message names the commands that install it.
     """
     adapter = get(name)
-    lacking = missing(adapter.requires)
+    lacking = missing(adapter.requires, site.getsitepackages())
     if not lacking:
         return None
     from trackbridge import environments

@@ -87,6 +87,7 @@ class Run:
         self._power = settings.durability == "power"  # then each call is synced, and no way is fast
         self._tags: tuple[str, ...] = ()
         self._failed = self._finished = self._forked = False
+        self._over = threading.Event()
         self._report: Report | None = None
         self._journal = self._writer(shard)
         self._metrics: Callable[[Mapping[str, Any], int | None], bool] = self._journal.metrics
@@ -208,6 +209,7 @@ class Run:
             if not self._finished:
                 self._append([End(time.time_ns(), end)], vital=True)
                 self._finished = True
+                self._over.set()
                 sync.thread.forget(self._journal)
                 refused = self._journal.refused_calls, self._journal.refused_values
                 self._journal.close()
@@ -256,6 +258,13 @@ class Run:
 
     def _append(self, events: list[Event], *, vital: bool = False) -> None:
         self._own_journal().append(events, vital=vital)
+
+    def _sampled(self, values: dict[str, float], number: int) -> bool:
+        """Append a sample of the system, which is no call of the user's; False when the run is finished."""
+        with self._lock:
+            if not self._finished:
+                self._own_journal().append(lambda call: [Metrics(time.time_ns(), call, number, values)])
+            return not self._finished
 
     def _own_journal(self) -> ShardWriter:
         """The journal of this process; a forked child's begins here."""
@@ -451,7 +460,7 @@ class Run:
 
     def _after_fork(self) -> None:
         """In a forked child: the parent's shard is not ours. The child's own begins at its first call."""
-        self._lock = threading.RLock()
+        self._lock, self._over = threading.RLock(), threading.Event()
         self._journal.abandon()
         self._forwarding = Forwarding()
         self._forked = True

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trackbridge import host, identity, settings
-from trackbridge.errors import JournalError, SettingsError, TrackBridgeError
+from trackbridge.errors import JournalError, RunNotFound, SettingsError, TrackBridgeError
 from trackbridge.records import Start
 from trackbridge.report import Report
 from trackbridge.run import ConfigMapping, Forwarding, Run, SummaryMapping, warn, warn_once, watch_process
@@ -115,7 +115,7 @@ def init(
             mode=given.mode if mode is None else settings.check("mode", mode, "mode"),
             strict=given.strict if strict is None else strict,
             resume=given.resume if resume is None else settings.check("resume", resume, "resume"),
-            project=project or given.project or Path.cwd().name,
+            project=project or given.project or identity.project(),
             run_name=name or given.run_name,
             group=group or given.group,
         )
@@ -143,7 +143,7 @@ def current() -> Run:
             return _current  # finished: it says so, once
         try:
             given = settings.read()
-            given = replace(given, project=given.project or Path.cwd().name)
+            given = replace(given, project=given.project or identity.project())
             run = _begin(given, given.run_id or None, "", "", explicit=False)
             given_tags = [tag.strip() for tag in given.tags.split(",") if tag.strip()]
             if given_tags:
@@ -214,6 +214,7 @@ def _begin(given: Settings, run_id: str | None, notes: str, job_type: str, *, ex
 
     who = identity.resolve(run_id, given.resume, explicit=explicit)
     targets = _targets(given, explicit)
+    system = _system(given, explicit)
     if given.mode == "disabled" or (who.rank > 0 and given.ranks == "zero"):
         return SilentRun(who.run_id)
     directory = Path(given.dir).expanduser().absolute() / who.run_id
@@ -231,16 +232,33 @@ def _begin(given: Settings, run_id: str | None, notes: str, job_type: str, *, ex
         host=host.identity(),
         pid=os.getpid(),
         targets=[str(target) for target in targets],
-        provenance=capture.provenance() if given.capture == "basic" else {},
+        provenance=capture.provenance() if given.capture != "off" else {},
         library=_version(),
     )
     forwarded = targets if who.rank == 0 and given.mode == "online" else ()
     run = Run(start, directory, given, identity.shard_name(who.rank), lambda run: _forward(run, forwarded, given))
     watch_process()
+    if system is not None:
+        system.start(directory, run._sampled, run._over)
     for target in forwarded:
         if target.name == who.launcher:
             _take_config(run, target)
     return run
+
+
+def _system(given: Settings, explicit: bool) -> Any:
+    """What samples the system, when that is asked for. An explicit init wants it to be installed; an implicit one goes on without."""
+    if "system" not in given.capture or given.mode == "disabled":
+        return None
+    from trackbridge import capture
+
+    try:
+        return capture.System()
+    except SettingsError as error:
+        if explicit:
+            raise
+        warn_once(str(error), str(error))
+        return None
 
 
 def _take_config(run: Run, target: Any) -> None:
@@ -251,6 +269,8 @@ def _take_config(run: Run, target: Any) -> None:
 
     try:
         given = unflatten(normal(RemoteReader(target).read(run.id)).config)
+    except RunNotFound:  # the launcher, or the user by its variable, has only named it
+        return
     except TrackBridgeError as error:
         warn(f"the hyper-parameters of the run that {target.name} launched cannot be read: {error}")
     else:

@@ -29,7 +29,9 @@ class Settings:
             system) against power loss; ``power`` is synced in each call.
         max_bytes: bound of one run's journal. It protects the disk: at the bound, points are refused and counted, never deleted.
         sidecar: ``on`` attaches the journal to the run in each tracker, so that nothing is lost to the tracker's limits; ``off``.
-        capture: ``basic`` records git commit, script name, Python and host; ``off`` nothing; never the arguments or the environment.
+        capture: ``basic`` records git commit, script name, Python and host; ``basic,system`` also what the process and the machine use of
+            processor, memory, disk, network and GPUs, every 15 s, as metrics ``system/...`` (``pip install 'trackbridge[system]'``);
+            ``off`` nothing; never the arguments or the environment.
         strict: a value that nothing can hold raises instead of warning once.
         finish_timeout: seconds that ``finish()`` waits for delivery; what is pending then stays in the journal.
         ranks: ``zero``: only rank 0 writes; ``all``: each process writes a shard.
@@ -61,7 +63,7 @@ _CHOICES = {
     "forward": ("process", "thread"),
     "durability": ("process", "power"),
     "sidecar": ("on", "off"),
-    "capture": ("off", "basic"),
+    "capture": ("off", "basic", "system", "basic,system", "system,basic"),
     "ranks": ("zero", "all"),
     "redact": ("on", "off"),
     "resume": ("never", "allow", "must", "auto"),
@@ -99,7 +101,7 @@ def check(name: str, value: str, told_by: str) -> str:
 
 def _value(variable: str, name: str, text: str, default: object) -> object:
     if name in _CHOICES:
-        return check(name, text.lower(), variable)
+        return check(name, text.lower().replace(" ", ""), variable)
     if isinstance(default, bool):
         if text.lower() not in _TRUE + _FALSE:
             raise SettingsError(f"{variable} is {text!r}; it can be 1 or 0")

@@ -466,7 +466,9 @@ class MlflowAdapter:
     def ui(self, target: Target) -> list[str]:
         if not target.location.startswith("sqlite"):
             return []
-        return ["mlflow", "server", "--backend-store-uri", target.location, "--host", "127.0.0.1", "--port", "5000"]
+        quiet = ["MLFLOW_DISABLE_TELEMETRY=true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false"]
+        listening = ["--host", "{host}", "--port", "{port}", "--workers", "1"]
+        return ["env", *quiet, "mlflow", "server", "--backend-store-uri", target.location, *listening]
 
 
 def client(target: Target) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from trackbridge_adapters.aim import adapter
-from trackbridge_adapters.aim.layout import KEYS, is_distribution, run_hash, shown, told
+from trackbridge_adapters.aim.layout import KEYS, SEQUENCES, is_distribution, run_hash, shown, told
 
 import trackbridge
 from tests.adapters import fresh
@@ -300,6 +300,24 @@ except RunNotFound:
     assert "not found" in there(WRITER + script, tmp_path / "aim")
 
 
+def test_a_long_run_does_not_use_up_what_watches_files(tmp_path: Path) -> None:
+    """A user has 128 inotify instances, and Aim's index takes one each time that it is made."""
+    script = """
+import os
+def instances():
+    links = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+    return sum("inotify" in os.readlink(link) for link in links if link.is_symlink())
+for attempt in range(3):
+    out, held = opened()
+    for n in range(4):
+        out.write([call(n, n, y=float(n))]); out.flush()
+    print(instances(), end=" ")
+out.close("finished", T0)
+print(points() == [(n, float(n)) for n in range(4)])
+"""
+    assert there(WRITER + script, tmp_path / "aim").split() == ["1", "1", "1", "True"]
+
+
 def test_a_moved_repository_keeps_its_files(delivered: tuple[Path, str], tmp_path: Path) -> None:
     """Aim records where an artifact lies as an absolute address."""
     folder, run_id = delivered
@@ -323,12 +341,12 @@ def test_the_server_shows_it(delivered: tuple[Path, str], tmp_path: Path) -> Non
     folder, run_id = delivered
     port = free_port()
     command = adapter.ui(Target("aim", str(folder)))
-    assert command == ["aim", "up", "--repo", str(folder)]
+    assert command[1:] == ["AIM_UI_TELEMETRY_ENABLED=0", "aim", "up", "--repo", str(folder), "--host", "{host}", "--port", "{port}"]
     binary = environments.create("aim").interpreter.with_name("aim")
     environment = os.environ | {"AIM_UI_TELEMETRY_ENABLED": "0", "PATH": f"{binary.parent}:{os.environ['PATH']}"}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [str(binary), *command[1:], "--host", "127.0.0.1", "--port", str(port)],
+            [str(binary), *command[3:6], "--host", "127.0.0.1", "--port", str(port)],
             env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}/api"
@@ -527,3 +545,23 @@ from trackbridge_adapters.aim.layout import SOUNDS
 assert set(SOUNDS[1]) == set(Audio.audio_formats), Audio.audio_formats
 """
     there(script, tmp_path)
+
+
+def test_the_system_metrics_that_aim_knows_have_its_names() -> None:
+    assert SEQUENCES.encode("system/cpu_utilization_percentage") == "__system__cpu"
+    keys = ["system/cpu_utilization_percentage", "__system__cpu", "system/cpu", "·__system__cpu", "__system__", "system/"]
+    names = list(map(SEQUENCES.encode, keys))
+    assert len(set(names)) == len(keys)
+    assert list(map(SEQUENCES.decode, names)) == keys
+
+
+def test_system_metrics_come_back_under_their_keys(tmp_path: Path) -> None:
+    script = """
+keys = ["system/cpu_utilization_percentage", "system/disk_usage_percentage", "system/disk_usage_megabytes", "__system__cpu"]
+out, _ = opened()
+out.write([call(n, n, n, **{key: float(n + index) for index, key in enumerate(keys)}) for n in range(3)])
+out.flush(); out.close("finished", T0)
+print([points(key=key) == [(n, float(n + index)) for n in range(3)] for index, key in enumerate(keys)])
+print(sorted(theirs().collect_sequence_info(("metric",), skip_last_value=True)["metric"], key=lambda one: one["name"])[0]["name"])
+"""
+    assert there(WRITER + script, tmp_path / "aim").splitlines() == ["[True, True, True, True]", "__system__cpu"]

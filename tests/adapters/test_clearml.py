@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import http.server
 import json
 import os
 import subprocess
-import threading
-import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
-from urllib.parse import unquote
 
 import pytest
 from trackbridge_adapters.clearml import adapter
@@ -22,6 +14,7 @@ from trackbridge_adapters.clearml.layout import KEYS, artifact_key, artifact_nam
 
 import trackbridge
 from tests.adapters import fresh
+from tests.adapters.clearml_server import Server, sent, server
 from tests.adapters.servers import free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
@@ -80,88 +73,6 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         report = trackbridge.finish()
         assert report.delivered, str(report)
     return work / "clearml-runs", run.id
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """As much of ClearML's API, and of its file server, as its client asks. It keeps what it was given: (name of the call, content)."""
-
-    calls: ClassVar[list[tuple[str, Any]]] = []
-    files: ClassVar[dict[str, bytes]] = {}
-    task: ClassVar[dict[str, Any]] = {}
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        name = self.path.rpartition("/")[2].partition("?")[0]
-        if "multipart" in self.headers.get("Content-Type", ""):
-            head, _, content = body.partition(b"\r\n\r\n")
-            path = unquote(head.partition(b'name="')[2].partition(b'"')[0].decode())
-            self.files[path] = content[: content.rindex(b"\r\n--")]
-            return self.answer({})
-        if "json-lines" in self.headers.get("Content-Type", ""):
-            given: Any = [json.loads(line) for line in body.splitlines()]
-        else:
-            given = json.loads(body or b"{}")
-        self.calls.append((name, given))
-        self.answer(self.result(name, given))
-
-    do_GET = do_PUT = do_POST
-
-    def result(self, name: str, given: Any) -> dict[str, Any]:
-        if name == "auth.login":
-            part = {
-                "exp": int(time.time()) + 10**6,
-                "api_version": "2.9",
-                "server_version": "1.0.0",
-                "identity": {"user": "u", "company": "c"},
-            }
-            token = ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in ({"alg": "none"}, part, {}))
-            return {"token": token}
-        if name == "tasks.create":
-            self.task.update(given | {"id": "t1", "status": "created", "execution": {"parameters": {}, "artifacts": []}, "script": {}})
-            return {"id": "t1"}
-        if name == "tasks.edit":
-            self.task.update({key: value for key, value in given.items() if key not in ("task", "force")})
-            return {"updated": 1, "fields": {}}
-        if name == "tasks.get_by_id":
-            return {"task": self.task}
-        if name == "tasks.get_all":
-            return {"tasks": [self.task]}
-        if name in ("tasks.started", "tasks.completed", "tasks.failed", "tasks.stopped"):
-            self.task["status"] = {"started": "in_progress"}.get(name.partition(".")[2], name.partition(".")[2])
-            return {"updated": 1, "started": 1, "fields": {}}
-        return {"projects.create": {"id": "p1"}, "projects.get_all": {"projects": []}}.get(name, {"updated": 1, "added": 1, "errors": 0})
-
-    def answer(self, data: dict[str, Any]) -> None:
-        meta = {"id": "i", "trx": "i", "endpoint": {}, "result_code": 200, "result_subcode": 0, "result_msg": "OK", "error_stack": ""}
-        body = json.dumps({"meta": meta, "data": data}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def server() -> Iterator[dict[str, str]]:
-    """The variables that name the server."""
-    for kept in (Server.calls, Server.files, Server.task):
-        kept.clear()
-    serving = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{serving.server_port}"
-    try:
-        hosts = {f"CLEARML_{word}_HOST": url for word in ("API", "WEB", "FILES")}
-        yield hosts | {"CLEARML_API_ACCESS_KEY": "k", "CLEARML_API_SECRET_KEY": "s"}
-    finally:
-        serving.shutdown()
-
-
-def sent() -> list[dict[str, Any]]:
-    """The events that the server was given."""
-    return [event for name, lines in Server.calls if name == "events.add_batch" for event in lines]
 
 
 def test_the_client_imports_all_of_it(delivered: tuple[Path, str], tmp_path: Path) -> None:
@@ -340,6 +251,25 @@ def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
     assert there(WRITER + fresh.FULL_DISK, tmp_path).split() == ["unavailable", "True"]
 
 
+def test_the_description_is_written_when_it_changes(tmp_path: Path) -> None:
+    """It has all artifacts. What came after it comes again when the position is lost, as nothing else tells of it."""
+    script = (
+        WRITER
+        + """
+def written():
+    return next((folder / "runs").glob("offline-*/task.json")).stat().st_mtime_ns
+out, _ = opened()
+out.write([Record("r0", 0, Config(T0, {"lr": 0.5}))]); out.flush(); first = written()
+out.write(series(5, 1)); out.flush()
+print(written() == first)
+out, held = opened()
+out.write(series(9, 1)[held.sequences["r0"] - 1:]); out.close("finished", T0)
+print(held.sequences, points() == [n / 2 for n in range(1, 10)])
+"""
+    )
+    assert there(script, tmp_path).splitlines() == ["True", "{'r0': 1} True"]
+
+
 def test_online_the_server_gets_it_too(tmp_path: Path) -> None:
     """As it comes, and on the same task after a kill."""
     script = (
@@ -377,6 +307,46 @@ print(points() == [n / 2 for n in range(50)])
         variables["CLEARML_FILES_HOST"] in artifact["uri"] and ".t1/" in artifact["uri"]
         for artifact in Server.task["execution"]["artifacts"]
     )
+
+
+def test_online_the_description_is_sent_when_it_changes(tmp_path: Path) -> None:
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+for number in range(10):
+    out.write(series(1, number)); out.flush()
+out.write([Record("r0", 10, Config(T0, {"lr": 0.5}))]); out.flush()
+"""
+    )
+    with server() as variables:
+        there(script, tmp_path, **variables)
+    names = [name for name, _ in Server.calls]
+    assert (names.count("events.add_batch"), names.count("tasks.edit")) == (10, 3)  # when it is made, at first, and the configuration
+    assert Server.task["hyperparams"]["General"]["lr"]["value"] == "0.5"
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_refusal_in_the_middle_is_told_at_once(status: int, tmp_path: Path) -> None:
+    """The client would repeat the same request, some hundred times a second, as long as it lives."""
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+out.write(series(5))
+try:
+    out.flush()
+except Unavailable as error:
+    print(error)
+print(threading.active_count())
+"""
+    )
+    with server() as variables:
+        Server.status, Server.after = status, "events.add_batch"
+        told, threads = there(script, tmp_path, **variables).splitlines()[-2:]
+    assert "the server refuses the key" in told or status != 401
+    assert 0 < Server.refused < 20
+    assert threads == "1"
 
 
 def test_a_refused_address_is_an_outage(tmp_path: Path) -> None:

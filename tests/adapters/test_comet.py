@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import http.server
 import json
 import os
 import subprocess
-import threading
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -22,6 +16,7 @@ from trackbridge_adapters.comet.layout import KEYS, experiment_key
 
 import trackbridge
 from tests.adapters import fresh
+from tests.adapters.comet_server import Server, lists, server
 from tests.adapters.servers import free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
@@ -76,54 +71,6 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         report = trackbridge.finish()
         assert report.delivered, str(report)
     return work / "comet-runs", run.id
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Says yes to everything, and keeps what it was given: (path, content)."""
-
-    requests: list[tuple[str, Any]] = []
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
-        with contextlib.suppress(ValueError):
-            body = json.loads(body)
-        self.requests.append((self.path, body))
-        self.answer()
-
-    def do_GET(self) -> None:
-        self.answer()
-
-    do_PUT = do_POST
-
-    def answer(self) -> None:
-        told: dict[str, Any] = {"runId": "r", "project_id": "p", "focusUrl": "http://127.0.0.1/w/p/", "msg": "", "version": "3.0.0"}
-        told |= {f"{name}_interval_millis": 60_000 for name in ("gpu_monitor", "cpu_monitor", "parameter_update")}
-        body = json.dumps(told | {"is_alive_beat_duration_millis": 10_000, "pending_rpcs": False}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def server() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
-    Server.requests = []
-    serving = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{serving.server_port}/clientlib/", Server.requests
-    finally:
-        serving.shutdown()
-
-
-def lists(requests: list[tuple[str, Any]], path: str) -> list[dict[str, Any]]:
-    """What was sent in batches to the addresses that end so."""
-    return [item for place, body in requests if urlsplit(place).path.endswith(path) for item in body.get("values", body)]
 
 
 def test_the_vendors_uploader_sends_all_of_it(delivered: tuple[Path, str]) -> None:
@@ -245,6 +192,35 @@ print(json.dumps([points() == [n / 2 for n in range(35)], sorted(path.name for p
     assert "99999999.png" not in archives[0].namelist()
 
 
+def test_the_sidecar_is_told_after_a_kill(tmp_path: Path) -> None:
+    """Its announcement is cut off with all that came after the last flush."""
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+out.write(series(10)); held = out.flush(); out.attach(b"former", "0")
+out, held = opened(position=held)
+out.attach(b"sidecar", "1"); out.close("finished", T0)
+print(adapter.reader(target).sidecar("r") == (b"sidecar", "1"))
+"""
+    )
+    assert there(script, tmp_path, COMET_OFFLINE="1").split() == ["True"]
+
+
+def test_many_archives_are_read_with_few_open_files(tmp_path: Path) -> None:
+    script = (
+        WRITER
+        + """
+import resource
+for number in range(60):
+    out, _ = opened(id=f"r{number}"); out.write(series(2)); out.close("finished", T0)
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+print(len(list(adapter.reader(target).runs())))
+"""
+    )
+    assert there(script, tmp_path, COMET_OFFLINE="1").split() == ["60"]
+
+
 def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
     assert there(WRITER + fresh.FULL_DISK, tmp_path, COMET_OFFLINE="1").split() == ["unavailable", "True"]
 
@@ -268,6 +244,51 @@ print(points() == [n / 2 for n in range(50)])
     assert [(item["metricValue"], item["step"]) for item in sent] == [(n / 2, n) for n in range(50)]
     assert [item["timestamp"] for item in sent] == [1763870000123 + n for n in range(50)]
     assert not [name for name in (path.name for path in tmp_path.rglob("*")) if name.endswith(".zip") and name != f"{key}.zip"]
+
+
+def test_a_key_that_is_refused_is_told_to_no_log(tmp_path: Path) -> None:
+    """The client itself tells it, to its user's terminal; ours is a log."""
+    script = (
+        WRITER
+        + """
+os.dup2(1, 2)  # as the forwarder's log
+try:
+    opened()
+except Unavailable as error:
+    print(error)
+"""
+    )
+    with server() as (url, _):
+        Server.status = 400
+        printed = there(script, tmp_path, COMET_API_KEY="k0" * 13, COMET_URL_OVERRIDE=url)
+    assert "correct COMET_API_KEY" in printed
+    assert "k0" * 13 not in printed
+
+
+def test_dropped_writers_leave_no_threads_and_files(tmp_path: Path) -> None:
+    """An outage drops a Writer; the client keeps the threads and a database of an experiment that another one takes the place of."""
+    script = (
+        WRITER
+        + """
+import threading
+def kept():
+    return threading.active_count(), len(os.listdir("/proc/self/fd")), len(os.listdir(os.environ["TMPDIR"]))
+held, counts = None, []
+for number in range(4):
+    out, held = opened(position=held)
+    out.write(series(10, 10 * number)); held = out.flush()
+    counts.append(kept())
+out.close("finished", T0)
+print(json.dumps([counts, os.listdir(os.environ["TMPDIR"]), points() == [n / 2 for n in range(40)]]))
+"""
+    )
+    (tmp_path / "temporary").mkdir()
+    with server() as (url, _):
+        variables = {"COMET_API_KEY": "k" * 25, "COMET_URL_OVERRIDE": url, "TMPDIR": str(tmp_path / "temporary")}
+        counts, left, whole = json.loads(there(script, tmp_path, **variables).splitlines()[-1])
+    assert whole
+    assert all(after <= first + 2 for count in counts for after, first in zip(count, counts[0], strict=True)), counts
+    assert left == []
 
 
 def test_a_refused_address_is_an_outage(tmp_path: Path) -> None:

@@ -224,7 +224,8 @@ except RunNotFound:
 @pytest.mark.server
 def test_the_dashboard_serves_it(delivered: tuple[Path, str]) -> None:
     folder, run_id = delivered
-    assert adapter.ui(Target("trackio", str(folder))) == ["env", f"TRACKIO_DIR={folder}", "trackio", "show"]
+    shown = adapter.ui(Target("trackio", str(folder)))
+    assert shown == ["env", f"TRACKIO_DIR={folder}", "GRADIO_SERVER_PORT={port}", "trackio", "show", "--host", "{host}"]
 
     def ask(what: str, **body: Any) -> Any:
         request = urllib.request.Request(f"{url}/api/{what}", json.dumps(body).encode(), {"Content-Type": "application/json"})

@@ -51,6 +51,29 @@ def test_what_is_printed(target: str, told: str) -> None:
     assert told in command("open", target, "--print").stdout
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_a_host_that_is_not_here_is_an_error_without_a_traceback(host: str, tmp_path: Path) -> None:
+    done = command("open", f"tensorboard:{tmp_path}", "--host", host, "--print")
+    assert done.returncode == 2
+    assert f"{host} is no address of this machine" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_where_it_listens_is_what_was_asked_for(tmp_path: Path) -> None:
+    for target, shown in (
+        (f"tensorboard:{tmp_path}", "--host 0.0.0.0 --port 7007"),
+        (f"mlflow:{tmp_path}", "--host 0.0.0.0 --port 7007"),
+        (f"trackio:{tmp_path}/{{port}}", f"TRACKIO_DIR={tmp_path}/{{port}} GRADIO_SERVER_PORT=7007"),
+    ):
+        assert shown in command("open", target, "--host", "0.0.0.0", "--port", "7007", "--print").stdout.replace("'", "")
+
+
+def test_the_program_behind_env_is_that_of_the_client(tmp_path: Path) -> None:
+    words = shlex.split(command("open", f"mlflow:{tmp_path}", "--print").stdout)
+    assert words[0] == "env"
+    assert str(Path(sys.executable).with_name("mlflow")) in words
+
+
 def test_a_backend_without_a_ui_says_where_its_files_are(tmp_path: Path) -> None:
     done = command("open", f"jsonl:{tmp_path}/j")
     assert done.returncode == 0

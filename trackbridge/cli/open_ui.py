@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import webbrowser
@@ -15,10 +16,13 @@ import typer
 from trackbridge import registry
 from trackbridge.adapters import Target
 from trackbridge.cli.common import console, messages, told_errors
+from trackbridge.errors import SettingsError
 
 
 def open_ui(
     target: Annotated[str, typer.Argument(help="name[:location][#project], as in TRACKBRIDGE_BACKEND.")],
+    host: Annotated[str, typer.Option(help="Where the UI listens: to this machine alone by default.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="On which port; a free one by default.")] = 0,
     only_print: Annotated[bool, typer.Option("--print", help="Print the command or address, and do nothing.")] = False,
 ) -> None:
     """Start the tracker's own UI on a target, or open its address."""
@@ -26,12 +30,9 @@ def open_ui(
         parsed = Target.parse(target)
         adapter = registry.get(parsed.name)
         parsed = adapter.resolve(parsed, Path.cwd())
-        command = adapter.ui(parsed)
         environment = registry.home(parsed.name)
-    if command:
-        interpreter = Path(sys.executable) if environment is None else environment.interpreter
-        beside = interpreter.with_name(command[0])
-        command = [str(beside) if beside.exists() else shutil.which(command[0]) or command[0], *command[1:]]
+        bin = Path(sys.executable if environment is None else environment.interpreter).parent
+        command = _command(adapter.ui(parsed), bin, host, str(port or _free_port(host)))
     if only_print:
         console.print(shlex.join(command) if command else parsed.location, soft_wrap=True, markup=False, highlight=False)
     elif command:
@@ -44,3 +45,25 @@ def open_ui(
         webbrowser.open(parsed.location)
     else:
         messages.print(f"{parsed.name} has no UI of its own here; its files are in {parsed.location}", markup=False, highlight=False)
+
+
+def _command(given: list[str], bin: Path, host: str, port: str) -> list[str]:
+    """The command of an adapter with host and port filled in, and its program by its path: that beside the interpreter of the client."""
+    command = list(given)
+    for index, word in enumerate(command):
+        name, sign, value = word.rpartition("=")
+        command[index] = name + sign + {"{host}": host, "{port}": port}.get(value, value)
+    for index, word in enumerate(command):
+        if word != "env" and "=" not in word:  # what `env` and its variables run
+            command[index] = str(bin / word) if (bin / word).exists() else shutil.which(word) or word
+            break
+    return command
+
+
+def _free_port(host: str) -> int:
+    try:
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise SettingsError(f"{host} is no address of this machine: {error.strerror or error}; 127.0.0.1 is this machine alone") from error

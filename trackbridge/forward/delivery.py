@@ -21,13 +21,19 @@ from trackbridge.forward.failpoint import hit
 from trackbridge.forward.routing import Router, news
 from trackbridge.forward.state import Cursor, Health, State, TargetState
 from trackbridge.journal.reader import JournalReader, info
-from trackbridge.records import Artifact, Deviations, End, Media, Metrics, Record, Status
+from trackbridge.records import Artifact, Deviations, Media, Metrics, Record, Status
 from trackbridge.summary import Summarizer
 
 BATCH_POINTS = 20_000
 """At most about so many points go to a Writer at once: it bounds the memory, and what is sent again after a kill."""
 
 FLUSH_SECONDS = 1.0
+"""The pause between two flushes, and so about the age of what is confirmed, while a run goes on."""
+
+FLUSH_SHARE = 0.05
+"""At most about so much of the time is spent on flushes, until the pause is FLUSH_SECONDS_AT_MOST: some trackers take long for one."""
+
+FLUSH_SECONDS_AT_MOST = 20.0
 TRIES = 5
 """An exception that is neither Unavailable nor Rejected is a bug; after so many in a row the target stops, and nothing is lost."""
 
@@ -66,13 +72,14 @@ class Delivery:
         self._reader: JournalReader | None = None
         self._pending: list[Record] = []  # read from the journal, not yet taken by the Writer
         self._unflushed: list[Record] = []
+        self._pause = FLUSH_SECONDS
         self._buried: list[Record] = []
         self._held = Position()
         self._counted = Ledger(self.cursor.deviations)
         self._uncounted: list[Deviation] = []
         self._summary = Summarizer()
         self._router = Router()
-        self._tries = 0
+        self._tries = self._latest = 0
         self._not_before = self._flushed_at = self._attached_at = time.monotonic()
         self._wait = tenacity.wait_random_exponential(multiplier=1, max=60)
         self._outages = 0
@@ -109,11 +116,12 @@ class Delivery:
         complete = self._complete(dead)  # asked before the look: a process may log once more, and die, after it
         read = [] if self._pending else self._reader.poll(over=dead)
         self._pending += [routed for record in read if (routed := self._route(record)) is not None]
+        self._latest = max((record.event.time for record in read), default=self._latest)
         if self._pending:
             self._write(writer)
-            if time.monotonic() - self._flushed_at < FLUSH_SECONDS:
+            if not self._due():
                 return True
-        if self._unflushed:
+        if self._unflushed and (complete or self._due()):
             self._flush(writer)
             self._checkpoint(writer)
             return True
@@ -121,6 +129,15 @@ class Delivery:
             self._close(writer)
             return True
         return bool(read)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the tracker has confirmed all that it was given."""
+        return not self._unflushed
+
+    def _due(self) -> bool:
+        """Whether it is time for a flush; at once when so much waits that it takes memory."""
+        return time.monotonic() - self._flushed_at >= self._pause or len(self._unflushed) >= BATCH_POINTS
 
     def _open(self) -> Writer | None:
         """Open the run in the tracker; None when everything is delivered there."""
@@ -141,7 +158,7 @@ class Delivery:
         place = writer.place()
         self.health.id, self.health.where, self.health.url = place.id, place.where, place.url
         self.health.hint, self.health.mode, self.health.opens = place.hint, place.mode, self.health.opens + 1
-        self._summary, self._router = Summarizer(), Router()
+        self._summary, self._router, self._latest = Summarizer(), Router(), 0
         self.cursor = msgspec.structs.replace(self.cursor, position=position, opened=True, closed=False)
         self.state.save_cursor(self.cursor)
         self._say(State.HEALTHY)
@@ -196,6 +213,7 @@ class Delivery:
         self._uncounted.append(Deviation(Reason.REJECTED, subject, 1, reason[:200]))
 
     def _flush(self, writer: Writer) -> None:
+        begun = time.monotonic()
         position = writer.flush().advanced(self._buried)
         hit("after_flush")
         confirmed = [record for record in self._unflushed if position.holds(record)]
@@ -208,6 +226,7 @@ class Delivery:
         self._uncounted, self._buried = [], []
         self._unflushed = [record for record in self._unflushed if not position.holds(record)]
         self._flushed_at = time.monotonic()
+        self._pause = min(max(FLUSH_SECONDS, (self._flushed_at - begun) / FLUSH_SHARE), FLUSH_SECONDS_AT_MOST)
         self._outages = 0
         self._say(State.HEALTHY)
 
@@ -228,11 +247,11 @@ class Delivery:
 
     def _close(self, writer: Writer) -> None:
         assert self._reader is not None
-        run = info(self.run)
         ends = [reader.end for shard, reader in self._reader.readers.items() if self._router.is_main(shard)]
         last = ends[-1] if ends else None
-        status = Status(last.status) if isinstance(last, End) and last.status in set(Status) else Status.CRASHED
-        extra = self._summary.record(run.end or time.time_ns())
+        status = Status(last.status) if last is not None and last.status in set(Status) else Status.CRASHED
+        end = last.time if last is not None else self._latest
+        extra = self._summary.record(end)
         if extra is not None:
             self._uncounted.extend(writer.write([extra]))
         self._counted.extend(self._uncounted)
@@ -243,7 +262,7 @@ class Delivery:
         writer.flush()
         self._attach(writer)
         hit("before_close")
-        writer.close(status, last.time if isinstance(last, End) else run.end or time.time_ns())
+        writer.close(status, end)
         hit("after_close")
         self.cursor = Cursor(self.cursor.position, self.cursor.delivered, self._counted.rows(), opened=True, closed=True)
         self.state.save_cursor(self.cursor)

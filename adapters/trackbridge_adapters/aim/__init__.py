@@ -3,7 +3,8 @@
 Where it lies: ``aim`` is ``./aim-runs``, ``aim:DIR`` a folder with ``.aim`` in it, ``aim:aim://HOST:PORT`` the repository of a server (``aim server``).
 The project is Aim's experiment; a run's hash comes from our id.
 
-What it keeps: numbers as float64 or integers of 64 bits; parameters as a typed tree; name, description and tags. A context tells apart what shares a
+What it keeps: numbers as float64 or integers of 64 bits; parameters as a typed tree; name, description and tags. The shares of processor, memory and
+disk among the system metrics have Aim's own names, ``__system__cpu`` ..., which its tab System shows. A context tells apart what shares a
 key: ``type`` is ``string`` (texts of a metric), ``image``, ``histogram`` ...; ``repeat`` counts the points of one step, of which Aim holds one in each
 context. Images and sounds are stored as they were logged; an even histogram is a distribution, another one and a table are texts of JSON. Artifacts,
 and what Aim has no object for (films, files), lie in ``.aim/artifacts`` and are listed as the run's artifacts. The summary is the parameter
@@ -29,7 +30,7 @@ from typing import ClassVar
 from trackbridge.adapters import Capabilities, Recovery, Requirements, Sidecar, Target
 from trackbridge.errors import SettingsError
 from trackbridge_adapters.aim.folder import Folder, Store
-from trackbridge_adapters.aim.layout import KEYS, PROJECTION, SERVER
+from trackbridge_adapters.aim.layout import PROJECTION, SEQUENCES, SERVER
 from trackbridge_adapters.aim.reader import Reader
 from trackbridge_adapters.aim.server import Server
 from trackbridge_adapters.aim.writer import Writer
@@ -56,7 +57,7 @@ class AimAdapter:
 
     def capabilities(self, target: Target, client_version: str = "") -> Capabilities:
         flavour, projection = ("server", SERVER) if target.location.startswith(REMOTE) else ("local", PROJECTION)
-        return Capabilities(flavour, projection, KEYS, Recovery.APPEND, Sidecar.STORED)
+        return Capabilities(flavour, projection, SEQUENCES, Recovery.APPEND, Sidecar.STORED)
 
     def writer(self, target: Target) -> Writer:
         return Writer(self._store(target), target.project)
@@ -65,7 +66,10 @@ class AimAdapter:
         return Reader(self._store(target), target.project)
 
     def ui(self, target: Target) -> list[str]:
-        return ["aim", "up", "--repo", target.location] if target.is_path else []
+        if target.location.startswith(REMOTE):
+            return []
+        folder = self.resolve(target, Path.cwd()).location
+        return ["env", "AIM_UI_TELEMETRY_ENABLED=0", "aim", "up", "--repo", folder, "--host", "{host}", "--port", "{port}"]
 
     def _store(self, target: Target) -> Store:
         location = self.resolve(target, Path.cwd()).location

@@ -132,7 +132,9 @@ class Folder:
     def index(self, aim: Any) -> bool:
         from aim.sdk.index_manager import RepoIndexManager
 
-        manager = RepoIndexManager(aim.repo)
+        manager = RepoIndexManager.get_index_manager(aim.repo)  # each one takes an inotify instance, of which a user has 128
+        manager.repo = aim.repo
+        manager._corrupted_runs.clear()
         manager.index(aim.hash)
         return not manager._corrupted_runs  # it tells nobody else
 

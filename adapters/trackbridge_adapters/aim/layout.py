@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,27 @@ from trackbridge.projection import (
 OURS, SUMMARY = "trackbridge", "summary"  # parameters
 KEYS = Names(r"[\s\S]", mark="·", reserved=rf"__|({OURS}|{SUMMARY})$")  # Aim cannot read an empty key; `__...` are its own
 NESTED = Names(r"[\s\S]", mark="·")
+SYSTEM = {
+    "system/cpu_utilization_percentage": "__system__cpu",
+    "system/system_memory_usage_percentage": "__system__memory_percent",
+    "system/disk_usage_percentage": "__system__disk_percent",
+}
+"""System metrics that Aim's tab System shows, and the names that it knows them by; it shows no others."""
+
+_SYSTEM_KEYS = {name: key for key, name in SYSTEM.items()}
+
+
+class Sequences(Names):
+    """Names of sequences: those of Aim's own where it has one."""
+
+    def encode(self, key: str) -> str:
+        return SYSTEM.get(key) or super().encode(key)
+
+    def decode(self, name: str, originals: Mapping[str, str] | None = None) -> str:
+        return _SYSTEM_KEYS.get(name) or super().decode(name, originals)
+
+
+SEQUENCES = Sequences(KEYS.allowed, KEYS.mark, reserved=KEYS.reserved)
 PARTS = Names(r"[\w .,=+@()-]", mark="%", max_length=100, measure=lambda name: len(name.encode()), plain_path=True, fold_case=True)
 ARTIFACTS = Path(".aim", "artifacts")
 JSON = "json:"

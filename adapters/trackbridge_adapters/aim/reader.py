@@ -15,7 +15,7 @@ from trackbridge.errors import RunNotFound
 from trackbridge.projection import nanoseconds
 from trackbridge.records import AnyEvent, Artifact, Config, FileRef, Media, Metrics, Record, RunInfo, Status, Summary
 from trackbridge_adapters.aim.folder import Store
-from trackbridge_adapters.aim.layout import KEYS, OBJECTS, OURS, PARTS, STRING, SUMMARY, TEXT, TEXTS, run_hash, told
+from trackbridge_adapters.aim.layout import KEYS, OBJECTS, OURS, PARTS, SEQUENCES, STRING, SUMMARY, TEXT, TEXTS, run_hash, told
 
 
 class Reader:
@@ -102,7 +102,7 @@ def _sequences(run: Any, ours: bool) -> Iterator[tuple[str, str, int, int, float
     for type_, found in run.collect_sequence_info(("metric", *OBJECTS), skip_last_value=True).items():
         for one in found:
             sequence, context = Sequence.registry[type_](one["name"], Context(one["context"]), run), one["context"]
-            key = KEYS.decode(one["name"]) if ours else one["name"] + (f" {json.dumps(context)}" if context else "")
+            key = SEQUENCES.decode(one["name"]) if ours else one["name"] + (f" {json.dumps(context)}" if context else "")
             kind = context.get("type", "") if ours else type_.rstrip("s")
             values, times = dict(sequence.values.items()), dict(sequence.timestamps.items())
             steps = dict(sequence.data.steps.items()) if sequence.version == 2 else {step: step for step in values}

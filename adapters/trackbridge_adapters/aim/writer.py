@@ -23,6 +23,7 @@ from trackbridge_adapters.aim.layout import (
     KEYS,
     OURS,
     PARTS,
+    SEQUENCES,
     STRING,
     SUMMARY,
     context,
@@ -211,7 +212,7 @@ class Writer:
         else:
             given, step = self._store.projection.scalars(ledger, event), event.call if step is None else step
         for key, value in given.items():
-            name = KEYS.encode(key)
+            name = SEQUENCES.encode(key)
             if isinstance(value, str):
                 from aim import Text
 
@@ -265,7 +266,7 @@ class Writer:
         value = self._inline(event) if event.format in INLINE else self._shown(event)
         if value is not None:
             kind = f"{event.kind}.json" if event.format in ("counts", "rows") and type(value).__name__ == "Text" else event.kind
-            self._object(KEYS.encode(event.key), kind, value, held.step, seconds(event.time))
+            self._object(SEQUENCES.encode(event.key), kind, value, held.step, seconds(event.time))
             return
         assert event.file is not None
         name = f"{held.step}_{held.time}_{event.file.digest[:8]}.{PARTS.encode(event.format)}"

@@ -5,6 +5,9 @@ Where it lies: ``clearml`` takes ``./clearml-runs``; ``clearml:DIR`` is such a f
 ``CLEARML_API_SECRET_KEY``, ``~/clearml.conf``) everything is also sent to the server as it comes; ``?mode=offline`` or ``CLEARML_OFFLINE_MODE=1`` leaves
 it out. After an outage the server may get once more what came since the last flush. The project is ClearML's.
 
+Under ClearML's agent (``CLEARML_TASK_ID``) it is the task that the agent runs: its hyperparameters are read into the configuration, ours are added, and
+its name, project and script stay.
+
 What it keeps: metrics as scalars, the last part of a key is the series, the rest the graph; the configuration as hyperparameters; the summary as
 hyperparameters of a section ``Summary``, numbers also as the client's single values; tags, notes as the comment; the rest of the description and
 the status as the task's properties; images, sounds, videos, texts and files as debug samples, bytes unchanged; tables and histograms as plots;
@@ -14,8 +17,8 @@ table of one cell, with the same iteration: the client would make 0.0 of it. Val
 What changes: bools become 1 and 0, an absent step is the number of the call, a step beyond 64 bits is refused, a time is in milliseconds.
 
 The events are the client's, in the files that its offline mode writes, but not by its tasks: those start a second process with threads, take 600 points a
-second, and may hang when they are closed. After a kill the file of events is cut back to the last flush (recovery ``truncate``), which an entry
-``trackbridge/position`` tells. A run that goes on after it was closed is unpacked, and packed again.
+second, and may hang when they are closed. After a kill the file of events is cut back to the last flush (recovery ``truncate``), or to the last change
+of the task's description, where an entry ``trackbridge/position`` tells what is held. A run that goes on after it was closed is unpacked, and packed again.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ class ClearmlAdapter:
         return Writer(self._folder(target), target.project, _online(target))
 
     def reader(self, target: Target) -> Reader:
-        return Reader(self._folder(target))
+        return Reader(self._folder(target), _online(target))
 
     def ui(self, target: Target) -> list[str]:
         return []

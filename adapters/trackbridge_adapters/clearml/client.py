@@ -11,11 +11,21 @@ from types import SimpleNamespace
 from typing import Any
 
 from trackbridge.errors import Unavailable
-from trackbridge_adapters.clearml.layout import DATA, OURS
+from trackbridge_adapters import reach
+from trackbridge_adapters.clearml.layout import DATA, OURS, TASK_ID
 
 SECONDS = 90.0  # after which the server is taken to be away
-RETRIES = {"api": {"http": {"retries": dict.fromkeys(("total", "connect", "read", "redirect", "status"), 2)}}}
+RETRIES = {
+    "api": {
+        "http": {
+            "retries": dict.fromkeys(("total", "connect", "read", "redirect", "status"), 2),
+            "wait_on_maintenance_forever": False,
+        }
+    }
+}
 """Else the client asks for hours, and says nothing."""
+
+REFUSED = "; the server refuses the key: correct CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY, then `trackbridge sync`"
 
 
 @functools.cache
@@ -39,33 +49,34 @@ class Online:
         folder: of the session.
         about: the session's description of the task.
         known: id of the task, if it was made before.
+        run_id: id of the run. That of a task which another has made, such as ClearML's agent, is this task's; what describes it stays as it is.
     """
 
-    def __init__(self, folder: Path, about: dict[str, Any], known: str) -> None:
+    def __init__(self, folder: Path, about: dict[str, Any], known: str, run_id: str) -> None:
         self._folder, self._offline = folder, about["id"]
         self._uploaded: set[tuple[str, str]] = set()
-        self._task = _bounded(lambda: self._begin(about, known))
+        self._task, self._theirs = _bounded(lambda: self._begin(about, known, run_id))
         self.id: str = self._task.id
         self.url: str = self._task.get_output_log_web_page()
 
-    def _begin(self, about: dict[str, Any], known: str) -> Any:
+    def _begin(self, about: dict[str, Any], known: str, run_id: str) -> tuple[Any, dict[str, Any] | None]:
+        """The task, and what it was before if another has made it."""
         from clearml import Task
-        from clearml.config import config_obj
 
-        config_obj.set_overrides(RETRIES)
-        Task.set_offline(offline_mode=False)
-        task = Task.get_task(task_id=known) if known else Task.import_task(about)
+        task = find(run_id)
+        theirs = None if task is None else task.data.to_dict()
+        if task is None:
+            task = Task.get_task(task_id=known) if known else Task.import_task(about)
         if task is None:
             raise RuntimeError("the server did not take the task")
         task.mark_started(force=True)
-        return task
+        return task, theirs
 
-    def send(self, events: list[dict[str, Any]], about: dict[str, Any]) -> None:
-        """Send `events` and their files, and describe the task anew."""
+    def send(self, events: list[dict[str, Any]], about: dict[str, Any] | None) -> None:
+        """Send `events` and their files, and describe the task anew, unless `about` is None."""
         _bounded(lambda: self._send(events, about))
 
-    def _send(self, given: list[dict[str, Any]], about: dict[str, Any]) -> None:
-        from clearml import Task
+    def _send(self, given: list[dict[str, Any]], about: dict[str, Any] | None) -> None:
         from clearml.backend_api.services import events
 
         requests = []
@@ -76,11 +87,19 @@ class Online:
             requests.append(changed)
         if requests and not self._task.session.send(events.AddBatchRequest(requests=requests)).ok():
             raise RuntimeError("the server did not take the events")
+        if about is not None:
+            self._describe(about)
+
+    def _describe(self, about: dict[str, Any]) -> None:
+        from clearml import Task
+
         for artifact in about["execution"]["artifacts"]:
             local = artifact["uri"].removeprefix(f"{self._folder}/{DATA}/")
             if local != artifact["uri"]:
                 artifact["uri"] = self._upload(local, artifact["hash"])
         about["hyperparams"].pop(OURS, None)
+        if self._theirs is not None:
+            about = added(self._theirs, about)
         if Task.import_task(about, target_task=self._task) is None:
             raise RuntimeError("the server did not take the description of the task")
 
@@ -102,6 +121,49 @@ class Online:
         _bounded(ends[status])
 
 
+def _send(cls: Any, /, session: Any, req: Any, ignore_errors: bool = False, raise_on_errors: bool = True, **_: Any) -> Any:
+    """In place of the client's own, which repeats what fails at once and for ever, as when the server refuses the key: the forwarder asks again."""
+    from clearml.backend_interface.session import SendError
+
+    result = session.send(req)
+    if result.meta.result_code not in (200, 202) and raise_on_errors and not ignore_errors:
+        raise SendError(result, f"{result.meta}")
+    return result
+
+
+def find(task_id: str) -> Any:
+    """The task of this id on the server, or None."""
+    from clearml import Task
+    from clearml.backend_api import Session
+    from clearml.backend_interface.base import InterfaceBase
+    from clearml.config import config_obj
+
+    config_obj.set_overrides(RETRIES)
+    InterfaceBase._send = classmethod(_send)
+    reach.answers(Session.get_api_server_host())
+    Task.set_offline(offline_mode=False)
+    there = TASK_ID.fullmatch(task_id) and Task.query_tasks(task_filter={"id": [task_id]})
+    return Task.get_task(task_id=task_id) if there else None
+
+
+def parameters(task_id: str) -> dict[str, str] | None:
+    """The hyperparameters of the task of this id on the server, as section/name; None if there is none."""
+    task = _bounded(lambda: find(task_id) or ())
+    return dict(task.get_parameters()) if task else None
+
+
+def added(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """A task that another has made, with what we hold of it."""
+    made = {artifact["key"]: artifact for about in (theirs, ours) for artifact in (about.get("execution") or {}).get("artifacts") or ()}
+    sections = theirs.get("hyperparams") or {}
+    return theirs | {
+        "tags": list(dict.fromkeys([*(theirs.get("tags") or ()), *ours["tags"]])),
+        "comment": ours["comment"] or theirs.get("comment") or "",
+        "hyperparams": sections | {name: (sections.get(name) or {}) | items for name, items in ours["hyperparams"].items()},
+        "execution": (theirs.get("execution") or {}) | {"artifacts": list(made.values())},
+    }
+
+
 def _bounded(do: Callable[[], Any]) -> Any:
     """What `do` returns. Whatever fails in the client, or takes too long there, is an outage."""
     result: list[Any] = []
@@ -117,7 +179,10 @@ def _bounded(do: Callable[[], Any]) -> Any:
     thread.start()
     thread.join(SECONDS)
     if failed:
-        raise Unavailable(f"{type(failed[0]).__name__}: {failed[0]}"[:500]) from failed[0]
+        if isinstance(failed[0], Unavailable):
+            raise failed[0]
+        text = f"{type(failed[0]).__name__}: {failed[0]}"[:500]
+        raise Unavailable(text + REFUSED * ("error 401" in text)) from failed[0]
     if not result:
         raise Unavailable(f"ClearML's client did not answer within {SECONDS:.0f} s")
     return result[0]

@@ -29,6 +29,9 @@ TASK, EVENTS, DATA = "task.json", "metrics.jsonl", "data"
 CONFIG, SUMMARY, PROPERTIES, OURS = "General", "Summary", "properties", "trackbridge"
 """Sections of hyperparameters. The client puts a connected configuration into ``General``, and its UI shows ``properties`` as the user's own."""
 
+ARGUMENTS = "Args"
+"""Section into which the client puts the arguments of a script."""
+
 RUN_ID, POSITION, DEVIATIONS, SERVER = "run_id", "position", "deviations", "task"
 """Names of entries there: our id, what is held, what changed, and the id of the task on the server."""
 
@@ -86,6 +89,10 @@ def split(name: str) -> tuple[str, str]:
 def join(title: str, series: str) -> str:
     """The inverse of :func:`split`."""
     return title if title == series else f"{title}/{series}"
+
+
+TASK_ID = re.compile("[0-9a-f]{32}")
+"""The id of a task on the server."""
 
 
 def task_id(run_id: str) -> str:

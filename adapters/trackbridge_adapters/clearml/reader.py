@@ -15,8 +15,9 @@ from trackbridge.names import from_text
 from trackbridge.normal import unflatten
 from trackbridge.records import AnyEvent, Artifact, Config, FileRef, Media, Metrics, Record, RunInfo, Summary, Tags
 from trackbridge.times import from_iso
-from trackbridge_adapters.clearml import layout
+from trackbridge_adapters.clearml import client, layout
 from trackbridge_adapters.clearml.layout import (
+    ARGUMENTS,
     CONFIG,
     DATA,
     FORMATS,
@@ -35,16 +36,24 @@ from trackbridge_adapters.clearml.layout import (
 
 
 class Reader:
-    """Reads the sessions of a folder. Of those that others wrote it reads scalars and parameters."""
+    """Reads the sessions of a folder. Of those that others wrote it reads scalars and parameters; online also the parameters of a task that lies on
+    the server alone, for which ClearML's agent has started the script."""
 
-    def __init__(self, location: Path) -> None:
-        self._location = location
+    def __init__(self, location: Path, online: bool) -> None:
+        self._location, self._online = location, online
 
     def runs(self) -> Iterator[RunInfo]:
         yield from map(_info, layout.sessions(self._location))
 
     def read(self, run_id: str) -> Iterator[Record]:
-        for sequence, event in enumerate(_events(self._find(run_id))):
+        try:
+            events = _events(self._find(run_id))
+        except RunNotFound:
+            given = client.parameters(run_id) if self._online else None
+            if given is None:
+                raise
+            events = iter([Config(0, _config(given))])
+        for sequence, event in enumerate(events):
             yield Record("native", sequence, event)
 
     def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
@@ -60,6 +69,16 @@ class Reader:
                 if session.run_id == run_id:
                     return session
         raise RunNotFound(f"no run {run_id!r} in {self._location}")
+
+
+def _config(given: dict[str, str]) -> dict[str, Any]:
+    """The configuration that a task's hyperparameters are, named by section: those of ours, and arguments, without it."""
+    config = {}
+    for place, text in given.items():
+        section, _, name = place.partition("/")
+        if section not in (PROPERTIES, SUMMARY):
+            config[PARAMETERS.decode(name) if section == CONFIG else name if section == ARGUMENTS else place] = from_text(text)
+    return unflatten(config)
 
 
 def _info(session: Session) -> RunInfo:

@@ -75,7 +75,7 @@ class Writer:
             self._tags = list(parts[-1].meta["tags"] if parts else run.tags)
             self._write_meta()
             self._file = io.FileIO(self._folder / MESSAGES, "ab")
-            self._experiment = client.connect(self._key, self._project, self._workspace) if self._online else None
+            self._experiment = client.Online(self._key, self._project, self._workspace) if self._online else None
             if not self._count:
                 self._describe()
         return self.flush()
@@ -94,19 +94,19 @@ class Writer:
             else:
                 length = last.position()[1]
             os.truncate(self._folder / MESSAGES, length)
-            named = {payload.get("file_path") for _, payload in last.messages(metrics=False)} | {META, MESSAGES, JOURNAL}
+            named = {payload.get("file_path") for _, payload in last.messages(metrics=False)}
             for path in self._folder.iterdir():
-                if path.name not in named:
+                if path.name not in named | {META, MESSAGES}:
                     path.unlink()
+            self._announced = JOURNAL in named
             self._count = sum(1 for _ in last.lines())
         else:
             self._folder = self._location / (f"{self._key}-{len(parts):06}" if parts else self._key)
             for name in (*(part.name for part in parts), self._folder.name):  # left of a kill when one was closed or begun
                 shutil.rmtree(self._location / name, ignore_errors=True)
             self._folder.mkdir()
-            self._count = 0
+            self._count, self._announced = 0, False
         self._marked = dict(self._held) if self._count else None  # what the last entry POSITION says
-        self._announced = (self._folder / JOURNAL).exists()
 
     def _write_meta(self, end: int | None = None, failed: str = "") -> None:
         start = self._run.start // 1_000_000
@@ -149,7 +149,7 @@ class Writer:
             self._lines.append(line)
             self._size += len(line)
             if self._experiment is not None:
-                self._experiment.streamer.put_message_in_q(message)
+                self._experiment.put(message)
         self._count += len(self._taken)
         self._taken = []
 
@@ -325,7 +325,7 @@ class Writer:
         """It survives any process once the system has it. The entry that says what is held goes last."""
         self._put()
         if self._experiment is not None:
-            client.flush(self._experiment)
+            self._experiment.flush()
         if self._held != self._marked:
             self._other(POSITION, encode(self._held))
             self._commit()
@@ -350,8 +350,8 @@ class Writer:
         self._put()
         with outage(self._location):
             if self._experiment is not None:
-                client.flush(self._experiment)
-                client.end(self._experiment)
+                self._experiment.flush()
+                self._experiment.end()
             self._write_meta(end, "" if status == Status.FINISHED else str(status))
             self._file.close()
             client.pack(self._folder, self._archive)
@@ -363,7 +363,7 @@ class Writer:
 
     def place(self) -> Place:
         if self._experiment is not None:
-            return Place(self._key, str(self._archive), self._experiment.url or "", mode="online")
+            return Place(self._key, str(self._archive), self._experiment.url, mode="online")
         return Place(
             self._key, str(self._archive), hint=f"comet upload {shlex.join(map(str, [*self._earlier, self._archive]))}", mode="offline"
         )

@@ -2,7 +2,8 @@
 
 Where it lies: ``guild:HOME`` is a Guild home; ``guild`` takes the one that Guild itself would: ``GUILD_HOME``, ``.guild`` of the active environment, or
 the nearest ``.guild`` above the working directory, else ``~/.guild``. A run is ``HOME/runs/ID`` with our id. **Under** ``guild run`` it is the run that
-Guild has begun (``RUN_DIR``): its flags are read into the configuration, ours are added, and its beginning and end stay Guild's own.
+Guild has begun (``RUN_DIR``): its flags are read into the configuration, ours are added, and its beginning and end stay Guild's own. The journal is then in the run's folder too, as
+all that a script writes where Guild starts it, unless ``TRACKBRIDGE_DIR`` names another.
 
 What it keeps: the points of a metric as float64 with their steps and times; the configuration as flags ``a/b``; name, tags, notes and how it ended as
 Guild's label, tags, comments and exit status; summary, project, group and job type as attributes, which ``guild runs info`` and ``guild view`` show, exact
@@ -56,7 +57,7 @@ class GuildAdapter:
         return Reader(self._folder(target), target.project)
 
     def ui(self, target: Target) -> list[str]:
-        return ["guild", "-H", str(self._folder(target)), "view"]
+        return ["guild", "-H", str(self._folder(target)), "view", "--host", "{host}", "--port", "{port}"]
 
     def _folder(self, target: Target) -> Path:
         return Path(self.resolve(target, Path.cwd()).location)

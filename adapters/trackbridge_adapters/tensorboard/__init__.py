@@ -57,7 +57,7 @@ class TensorBoardAdapter:
         return Reader(self._location(target) / (FOLDERS.encode(target.project) if target.project else ""))
 
     def ui(self, target: Target) -> list[str]:
-        return ["tensorboard", "--logdir", str(self._location(target))]
+        return ["tensorboard", "--logdir", str(self._location(target)), "--host", "{host}", "--port", "{port}"]
 
     def _location(self, target: Target) -> Path:
         return Path(self.resolve(target, Path.cwd()).location)

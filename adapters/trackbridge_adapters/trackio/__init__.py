@@ -71,7 +71,10 @@ class TrackioAdapter:
         return Reader(self._store(target), target.project)
 
     def ui(self, target: Target) -> list[str]:
-        return ["env", f"TRACKIO_DIR={target.location}", "trackio", "show"] if target.is_path else []
+        target = self.resolve(target, Path.cwd())
+        if not target.is_path:
+            return []
+        return ["env", f"TRACKIO_DIR={target.location}", "GRADIO_SERVER_PORT={port}", "trackio", "show", "--host", "{host}"]
 
     def _store(self, target: Target) -> Store:
         target = self.resolve(target, Path.cwd())
