@@ -301,6 +301,17 @@ def test_rows_that_an_earlier_process_wrote_late_are_not_twice(target: Target) -
     assert points(local(target)[1], "y") == list(range(2010))
 
 
+def test_deviations_before_a_record_that_is_refused_are_counted_once(target: Target) -> None:
+    out = adapter.writer(target)
+    out.open(INFO, None)
+    batch = shard([Metrics(1763870000 * 10**9, 0, None, {"y": 0.5}), Metrics(T0, 1, 1, {"y": []})])  # type: ignore[dict-item]
+    with pytest.raises(Rejected) as refused:
+        out.write(batch)
+    assert refused.value.index == 1
+    assert [(str(row.reason), row.count) for row in out.write(batch[:1])] == [("step_changed", 1)]
+    out.close("finished", T0)
+
+
 def test_what_the_server_has_is_left_out_of_the_log_that_is_uploaded(target: Target) -> None:
     """Records of all lengths, also those that end where a block of the log does."""
     lengths = [layout.BLOCK - over for over in range(40, 400, 9)] + [70_000, 0, 200_000]
