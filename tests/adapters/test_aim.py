@@ -18,7 +18,8 @@ from trackbridge_adapters.aim.layout import KEYS, SEQUENCES, is_distribution, ru
 
 import trackbridge
 from tests.adapters import fresh
-from tests.adapters.servers import aim_server, answers, conversation, free_port, other_server
+from tests.adapters.own_servers import aim_server, conversation, other_server
+from tests.adapters.servers import answers, free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
 from trackbridge.errors import SettingsError

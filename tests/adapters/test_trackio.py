@@ -15,7 +15,8 @@ from trackbridge_adapters.trackio.layout import artifact_names, iso, project_nam
 
 import trackbridge
 from tests.adapters import fresh
-from tests.adapters.servers import conversation, free_port, other_server, trackio_server
+from tests.adapters.own_servers import conversation, other_server, trackio_server
+from tests.adapters.servers import free_port
 from trackbridge.adapters import Target
 from trackbridge.times import from_iso
 

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.adapters.servers import aim_server
+from tests.adapters.own_servers import aim_server
 from trackbridge.testing import Subject
 from trackbridge.testing.suite import *  # noqa: F403
 
