@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,21 +35,39 @@ def settings() -> str:
     return "\n".join(rows)
 
 
+def result(name: str) -> dict[str, Any]:
+    """The last results of this benchmark; without rows when it was never run."""
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {"rows": []}
+
+
 def benchmarks() -> str:
     """A table of the last results in benchmarks/results."""
-    rows = ["| benchmark | ratio or median | interval | limit | verdict | measured (UTC) |", "|---|---|---|---|---|---|"]
-    for name in ("log", "imports", "delivery"):
-        path = ROOT / "benchmarks" / "results" / f"{name}.json"
-        if path.exists():
-            result = json.loads(path.read_text())
-            for row in result["rows"]:
-                middle = row.get("ratio", row.get("median"))
-                limit = f"{row['limit']:.3g}" if "limit" in row else ""
-                what = row["what"].replace("|", "/")
-                rows.append(
-                    f"| {what} | {middle} | {row['low']} to {row['high']} | {limit} | {row.get('verdict', '')} | {result['begun']} |"
-                )
-    return "\n".join([*rows, "", "`make bench` makes these anew; `benchmarks/` says how, and what each does not show."])
+    lines = ["| benchmark | ratio or median | interval | limit | verdict | measured (UTC) |", "|---|---|---|---|---|---|"]
+    for name in ("log", "imports", "together"):
+        found = result(name)
+        for row in found["rows"]:
+            middle = row.get("ratio", row.get("median"))
+            limit = f"{row['limit']:.3g}" if "limit" in row else ""
+            what = row["what"].replace("|", "/")
+            lines.append(f"| {what} | {middle} | {row['low']} to {row['high']} | {limit} | {row.get('verdict', '')} | {found['begun']} |")
+    return "\n".join([*lines, "", "`make bench` makes these anew; `benchmarks/` says how, and what each does not show."])
+
+
+def speed() -> str:
+    """What writing 20 keys x 5,000 steps costs, for each tracker."""
+    found = result("delivery")
+    head = "| tracker | plain calls | the client's best path | TrackBridge | our seconds / best | interval | n | verdict | memory over the client |"
+    lines = [head, "|---|---|---|---|---|---|---|---|---|"]
+    for row in found["rows"]:
+        speeds = " | ".join(f"{row['points_per_s'][who]:,}" for who in ("plain", "best", "ours"))
+        lines.append(
+            f"| {row['backend']} | {speeds} | {row['ratio']} | {row['low']} to {row['high']} | {row['n']} | {row['verdict']} "
+            f"| {row['memory_over_client_mib']} MiB |"
+        )
+    machine = found.get("machine", {})
+    told = f"Points per second. Measured {found.get('begun', '')} UTC on {machine.get('cpus', '?')} cores, Python {machine.get('python', '?')}, load {machine.get('load', 0):.1f}"
+    return "\n".join([f"{told}. It does not show {found.get('shows_not', '')}.", "", *lines])
 
 
 def comparison() -> str:
@@ -63,6 +82,7 @@ PARTS: list[tuple[str, str, Callable[[], str]]] = [
     ("docs/settings.md", "settings", settings),
     ("README.md", "comparison", comparison),
     ("README.md", "benchmarks", benchmarks),
+    ("benchmarks/results/README.md", "speed", speed),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import site
 import sys
@@ -88,7 +89,7 @@ def home(name: str) -> Environment | None:
         BackendError: unknown, or its client is in neither; the message names the commands that install it.
     """
     adapter = get(name)
-    lacking = missing(adapter.requires, site.getsitepackages())
+    lacking = missing(adapter.requires, _isolated())
     if not lacking:
         return None
     from trackbridge import environments
@@ -97,6 +98,12 @@ def home(name: str) -> Environment | None:
     if environment is None:
         raise _absent(adapter, lacking)
     return environment
+
+
+def _isolated() -> list[str]:
+    """``sys.path`` without what ``python -I`` leaves out."""
+    outside = {*os.environ.get("PYTHONPATH", "").split(os.pathsep), site.getusersitepackages()}
+    return [entry for entry in sys.path if entry not in outside.difference(site.getsitepackages())]
 
 
 def command(name: str, module: str) -> list[str]:

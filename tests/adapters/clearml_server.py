@@ -14,15 +14,22 @@ from urllib.parse import unquote
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """As much of ClearML's API, and of its file server, as its client asks. It keeps what it was given: (name of the call, content)."""
+    """As much of ClearML's API, and of its file server, as its client asks. It keeps what it was given: (name of the call, content). With `status`
+    it refuses all that comes after the first call of that name, and counts it."""
 
     calls: ClassVar[list[tuple[str, Any]]] = []
     files: ClassVar[dict[str, bytes]] = {}
     task: ClassVar[dict[str, Any]] = {}
+    status = 200
+    after = ""
+    refused = 0
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         name = self.path.rpartition("/")[2].partition("?")[0]
+        if self.status != 200 and any(call == self.after for call, _ in self.calls):
+            Server.refused += 1
+            return self.answer({}, self.status)
         if "multipart" in self.headers.get("Content-Type", ""):
             head, _, content = body.partition(b"\r\n\r\n")
             path = unquote(head.partition(b'name="')[2].partition(b'"')[0].decode())
@@ -62,10 +69,10 @@ class Server(http.server.BaseHTTPRequestHandler):
             return {"updated": 1, "started": 1, "fields": {}}
         return {"projects.create": {"id": "p1"}, "projects.get_all": {"projects": []}}.get(name, {"updated": 1, "added": 1, "errors": 0})
 
-    def answer(self, data: dict[str, Any]) -> None:
-        meta = {"id": "i", "trx": "i", "endpoint": {}, "result_code": 200, "result_subcode": 0, "result_msg": "OK", "error_stack": ""}
+    def answer(self, data: dict[str, Any], status: int = 200) -> None:
+        meta = {"id": "i", "trx": "i", "endpoint": {}, "result_code": status, "result_subcode": 0, "result_msg": "OK", "error_stack": ""}
         body = json.dumps({"meta": meta, "data": data}).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -80,6 +87,7 @@ def server() -> Iterator[dict[str, str]]:
     """The variables that name the server."""
     for kept in (Server.calls, Server.files, Server.task):
         kept.clear()
+    Server.status, Server.after, Server.refused = 200, "", 0
     serving = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=serving.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{serving.server_port}"

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Says yes to everything, and keeps what it was given: (path, content). While `status` is another one it answers that, and keeps nothing."""
+    """Says yes to everything, and keeps what it was given: (path, content). While `status` is another one it answers that, and keeps nothing; 400 is
+    its word for a key that it does not know."""
 
     requests: list[tuple[str, Any]] = []
     status = 200
@@ -35,7 +36,7 @@ class Server(http.server.BaseHTTPRequestHandler):
     def answer(self) -> None:
         told: dict[str, Any] = {"runId": "r", "project_id": "p", "focusUrl": "http://127.0.0.1/w/p/", "msg": "", "version": "3.0.0"}
         told |= {f"{name}_interval_millis": 60_000 for name in ("gpu_monitor", "cpu_monitor", "parameter_update")}
-        body = json.dumps(told | {"is_alive_beat_duration_millis": 10_000, "pending_rpcs": False}).encode()
+        body = json.dumps(told | {"is_alive_beat_duration_millis": 10_000, "pending_rpcs": False, "sdk_error_code": 90212}).encode()
         self.send_response(self.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -18,6 +18,7 @@ from trackbridge_adapters.aim.layout import KEYS, SEQUENCES, is_distribution, ru
 
 import trackbridge
 from tests.adapters import fresh
+from tests.adapters.own_servers import aim_server, conversation, other_server
 from tests.adapters.servers import answers, free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
@@ -395,12 +396,156 @@ def test_what_a_distribution_gives_back(edges: list[float], counts: list[float],
 
 def test_locations_and_names(tmp_path: Path) -> None:
     assert adapter.resolve(Target("aim"), tmp_path).location == str(tmp_path / "aim-runs")
-    for location in ("aim://127.0.0.1:53800", "a#b", "a?b"):
+    for location in ("a#b", "a?b", "http://127.0.0.1:43800"):
         with pytest.raises(SettingsError):
             adapter.resolve(Target("aim", location), tmp_path)
+    server = Target("aim", "aim://127.0.0.1:53800")
+    assert adapter.resolve(server, tmp_path) == server
+    assert adapter.capabilities(server).flavour == "server"
+    assert adapter.ui(server) == []
     keys = ["", "··", "summary", "·73·ummary", "trackbridge", "__x", "a", "summary/x"]
     assert len(set(map(KEYS.encode, keys))) == len(keys)
     assert KEYS.encode("summary/x") == "summary/x"
+
+
+SERVER = (
+    WRITER.replace('Target("aim", str(folder))', 'Target("aim", sys.argv[2])')
+    + """
+def attempt(action):
+    try:
+        action()
+    except Unavailable as error:
+        print("unavailable:", error)
+    else:
+        raise AssertionError("it went")
+"""
+)
+
+
+@pytest.mark.server
+def test_a_run_of_a_server_is_one_of_its_repository(tmp_path: Path) -> None:
+    """As a user logs it; on the server's side Aim's own queries find it, and Aim's page needs nothing further."""
+    with pytest.MonkeyPatch.context() as patch, aim_server(tmp_path / "server") as url:
+        patch.chdir(tmp_path)
+        run = trackbridge.init("vision", name="first", config={"lr": 0.1}, tags=["a"], backend=f"aim:{url}")
+        for step in range(3):
+            trackbridge.log({"loss": 1 / (step + 1)}, step=step)
+        trackbridge.log({"loss": 7.0}, step=1)
+        Path("model.pt").write_bytes(b"weights")
+        trackbridge.log_artifact("model.pt", type="model")
+        report = trackbridge.finish()
+        assert report.delivered, str(report)
+        assert "unsupported 1" in str(report)
+        found = trackbridge.read(run.id, f"aim:{url}")
+        assert found.config == {"lr": 0.1}
+    script = """
+import json, sys
+from aim import Repo
+repo = Repo(sys.argv[1])
+(found,) = [one.run for one in repo.query_runs("run.lr == 0.1 and run.experiment == 'vision' and 'a' in run.tags", report_mode=0).iter_runs()]
+print(json.dumps([found.hash, found.name, found.active, [m.values.values_list() for m in found.metrics()]]))
+"""
+    assert json.loads(there(script, tmp_path / "server")) == [run_hash(run.id), "first", False, [[1.0, 0.5, 1 / 3], [7.0]]]
+
+
+@pytest.mark.server
+def test_a_server_that_is_restarted_in_mid_run_has_everything_once(tmp_path: Path) -> None:
+    script = """
+from trackbridge_adapters.aim import writer
+writer.SINGLY = 20  # so that both ways to find what is there already are gone
+out, held = opened()
+out.write(series(100)); held = out.flush()
+out.write(series(50, 100))
+print("stop", flush=True); sys.stdin.readline()
+attempt(out.flush)
+attempt(opened)
+print("start", flush=True); sys.stdin.readline()
+out, again = opened(position=held)
+assert again == held, again
+out.write(series(100, 100)); out.close("finished", T0)
+out, nothing = opened()  # the cursor was lost: all comes again
+assert not nothing.sequences
+out.write(series(200))
+out.write([call(200, 7, 200, y=0.25), call(201, 7, 201, y=0.5)])  # steps again
+out.write([call(200, 7, 200, y=0.25), call(201, 7, 201, y=0.5)])
+out.close("finished", T0)
+assert points() == [(n, n / 2) for n in range(8)] + [(7, 0.25), (7, 0.5)] + [(n, n / 2) for n in range(8, 200)], points()
+assert [run.status for run in adapter.reader(target).runs()] == ["finished"]
+"""
+    server, port = tmp_path / "server", free_port()
+    with contextlib.ExitStack() as first:
+        url = first.enter_context(aim_server(server, port))
+        with conversation("aim", SERVER + script, tmp_path, url) as (ask, end):
+            assert ask() == "stop"
+            first.close()
+            assert "unavailable" in ask("go on")
+            assert "unavailable" in ask()
+            assert ask() == "start"
+            with aim_server(server, port):
+                end("go on")
+
+
+@pytest.mark.server
+def test_a_reader_that_was_killed_does_not_make_the_next_one_blind(tmp_path: Path) -> None:
+    """The server goes on for minutes to give out what it had opened for it."""
+    script = """
+import os, subprocess
+def written(id):
+    out, _ = opened(id)
+    out.write(series(3)); out.close("finished", T0)
+written("first")
+if len(sys.argv) == 3:
+    code = subprocess.run([sys.executable, "-I", *sys.orig_argv[sys.orig_argv.index("-c") :], "die"], check=False).returncode
+    assert code == 9, code
+    written("second")
+    assert len(points("second")) == 3
+    assert {run.id for run in adapter.reader(target).runs()} == {"first", "second"}
+else:
+    for run in adapter.reader(target).runs():
+        os._exit(9)
+"""
+    with aim_server(tmp_path / "server") as url:
+        fresh.there("aim", SERVER + script, tmp_path, url)
+
+
+@pytest.mark.server
+def test_what_is_too_large_for_a_message_is_rejected(tmp_path: Path) -> None:
+    """The server would close the connection, again and again."""
+    script = """
+out, _ = opened()
+out.write(series(3))
+try:
+    out.write([Record("r0", 3, Media(T0, 3, 3, "long", "text", "text", "x" * (16 << 20)))])
+except Rejected as error:
+    assert error.index == 0 and "message" in str(error), error
+else:
+    raise AssertionError("Aim's server takes messages of any size")
+out.write([Record("r0", 4, Media(T0, 3, 3, "long", "text", "text", "x" * (5 << 20)))])
+large = bytes(range(256)) * (80 << 10)
+out.attach(large, "digest")
+out.attach(large[5:], "digest")
+out.close("finished", T0)
+assert adapter.reader(target).sidecar("r") == (large[5:], "digest")
+assert len(points()) == 3
+"""
+    with aim_server(tmp_path / "server") as url:
+        fresh.there("aim", SERVER + script, tmp_path, url)
+
+
+def test_a_server_that_is_away_or_another_is_an_outage(tmp_path: Path) -> None:
+    """And the process ends: Aim's client by itself waits at its end for a server that is gone."""
+    for url in (f"aim://127.0.0.1:{free_port()}", None):
+        with other_server() as other:
+            assert "unavailable" in fresh.there("aim", SERVER + "attempt(opened)", tmp_path, url or other.replace("http", "aim", 1))
+
+
+def test_the_constants_are_aims(tmp_path: Path) -> None:
+    script = """
+from aim import Audio
+from trackbridge_adapters.aim.layout import SOUNDS
+assert set(SOUNDS[1]) == set(Audio.audio_formats), Audio.audio_formats
+"""
+    there(script, tmp_path)
 
 
 def test_the_system_metrics_that_aim_knows_have_its_names() -> None:

@@ -251,6 +251,25 @@ def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
     assert there(WRITER + fresh.FULL_DISK, tmp_path).split() == ["unavailable", "True"]
 
 
+def test_the_description_is_written_when_it_changes(tmp_path: Path) -> None:
+    """It has all artifacts. What came after it comes again when the position is lost, as nothing else tells of it."""
+    script = (
+        WRITER
+        + """
+def written():
+    return next((folder / "runs").glob("offline-*/task.json")).stat().st_mtime_ns
+out, _ = opened()
+out.write([Record("r0", 0, Config(T0, {"lr": 0.5}))]); out.flush(); first = written()
+out.write(series(5, 1)); out.flush()
+print(written() == first)
+out, held = opened()
+out.write(series(9, 1)[held.sequences["r0"] - 1:]); out.close("finished", T0)
+print(held.sequences, points() == [n / 2 for n in range(1, 10)])
+"""
+    )
+    assert there(script, tmp_path).splitlines() == ["True", "{'r0': 1} True"]
+
+
 def test_online_the_server_gets_it_too(tmp_path: Path) -> None:
     """As it comes, and on the same task after a kill."""
     script = (
@@ -288,6 +307,46 @@ print(points() == [n / 2 for n in range(50)])
         variables["CLEARML_FILES_HOST"] in artifact["uri"] and ".t1/" in artifact["uri"]
         for artifact in Server.task["execution"]["artifacts"]
     )
+
+
+def test_online_the_description_is_sent_when_it_changes(tmp_path: Path) -> None:
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+for number in range(10):
+    out.write(series(1, number)); out.flush()
+out.write([Record("r0", 10, Config(T0, {"lr": 0.5}))]); out.flush()
+"""
+    )
+    with server() as variables:
+        there(script, tmp_path, **variables)
+    names = [name for name, _ in Server.calls]
+    assert (names.count("events.add_batch"), names.count("tasks.edit")) == (10, 3)  # when it is made, at first, and the configuration
+    assert Server.task["hyperparams"]["General"]["lr"]["value"] == "0.5"
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_refusal_in_the_middle_is_told_at_once(status: int, tmp_path: Path) -> None:
+    """The client would repeat the same request, some hundred times a second, as long as it lives."""
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+out.write(series(5))
+try:
+    out.flush()
+except Unavailable as error:
+    print(error)
+print(threading.active_count())
+"""
+    )
+    with server() as variables:
+        Server.status, Server.after = status, "events.add_batch"
+        told, threads = there(script, tmp_path, **variables).splitlines()[-2:]
+    assert "the server refuses the key" in told or status != 401
+    assert 0 < Server.refused < 20
+    assert threads == "1"
 
 
 def test_a_refused_address_is_an_outage(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from trackbridge_adapters.comet.layout import KEYS, experiment_key
 
 import trackbridge
 from tests.adapters import fresh
-from tests.adapters.comet_server import lists, server
+from tests.adapters.comet_server import Server, lists, server
 from tests.adapters.servers import free_port
 from trackbridge import environments
 from trackbridge.adapters import Target
@@ -192,6 +192,35 @@ print(json.dumps([points() == [n / 2 for n in range(35)], sorted(path.name for p
     assert "99999999.png" not in archives[0].namelist()
 
 
+def test_the_sidecar_is_told_after_a_kill(tmp_path: Path) -> None:
+    """Its announcement is cut off with all that came after the last flush."""
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+out.write(series(10)); held = out.flush(); out.attach(b"former", "0")
+out, held = opened(position=held)
+out.attach(b"sidecar", "1"); out.close("finished", T0)
+print(adapter.reader(target).sidecar("r") == (b"sidecar", "1"))
+"""
+    )
+    assert there(script, tmp_path, COMET_OFFLINE="1").split() == ["True"]
+
+
+def test_many_archives_are_read_with_few_open_files(tmp_path: Path) -> None:
+    script = (
+        WRITER
+        + """
+import resource
+for number in range(60):
+    out, _ = opened(id=f"r{number}"); out.write(series(2)); out.close("finished", T0)
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+print(len(list(adapter.reader(target).runs())))
+"""
+    )
+    assert there(script, tmp_path, COMET_OFFLINE="1").split() == ["60"]
+
+
 def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
     assert there(WRITER + fresh.FULL_DISK, tmp_path, COMET_OFFLINE="1").split() == ["unavailable", "True"]
 
@@ -215,6 +244,51 @@ print(points() == [n / 2 for n in range(50)])
     assert [(item["metricValue"], item["step"]) for item in sent] == [(n / 2, n) for n in range(50)]
     assert [item["timestamp"] for item in sent] == [1763870000123 + n for n in range(50)]
     assert not [name for name in (path.name for path in tmp_path.rglob("*")) if name.endswith(".zip") and name != f"{key}.zip"]
+
+
+def test_a_key_that_is_refused_is_told_to_no_log(tmp_path: Path) -> None:
+    """The client itself tells it, to its user's terminal; ours is a log."""
+    script = (
+        WRITER
+        + """
+os.dup2(1, 2)  # as the forwarder's log
+try:
+    opened()
+except Unavailable as error:
+    print(error)
+"""
+    )
+    with server() as (url, _):
+        Server.status = 400
+        printed = there(script, tmp_path, COMET_API_KEY="k0" * 13, COMET_URL_OVERRIDE=url)
+    assert "correct COMET_API_KEY" in printed
+    assert "k0" * 13 not in printed
+
+
+def test_dropped_writers_leave_no_threads_and_files(tmp_path: Path) -> None:
+    """An outage drops a Writer; the client keeps the threads and a database of an experiment that another one takes the place of."""
+    script = (
+        WRITER
+        + """
+import threading
+def kept():
+    return threading.active_count(), len(os.listdir("/proc/self/fd")), len(os.listdir(os.environ["TMPDIR"]))
+held, counts = None, []
+for number in range(4):
+    out, held = opened(position=held)
+    out.write(series(10, 10 * number)); held = out.flush()
+    counts.append(kept())
+out.close("finished", T0)
+print(json.dumps([counts, os.listdir(os.environ["TMPDIR"]), points() == [n / 2 for n in range(40)]]))
+"""
+    )
+    (tmp_path / "temporary").mkdir()
+    with server() as (url, _):
+        variables = {"COMET_API_KEY": "k" * 25, "COMET_URL_OVERRIDE": url, "TMPDIR": str(tmp_path / "temporary")}
+        counts, left, whole = json.loads(there(script, tmp_path, **variables).splitlines()[-1])
+    assert whole
+    assert all(after <= first + 2 for count in counts for after, first in zip(count, counts[0], strict=True)), counts
+    assert left == []
 
 
 def test_a_refused_address_is_an_outage(tmp_path: Path) -> None:

@@ -306,3 +306,15 @@ assert time.monotonic() - begun < 30
     assert "dagshub login" in there(script, tmp_path, REPOSITORY=url)
     assert "127.0.0.1" in there(script, tmp_path, REPOSITORY=url, DAGSHUB_CLIENT_HOST=url.removesuffix("/u/r"), DAGSHUB_USER_TOKEN="token")
     there(script, tmp_path, REPOSITORY=url, MLFLOW_TRACKING_USERNAME="me", MLFLOW_TRACKING_PASSWORD="token")
+
+
+def test_deviations_before_a_record_that_is_refused_are_counted_once(tmp_path: Path) -> None:
+    script = """
+out, _ = opened()
+batch = [Record("r0", 0, Metrics(1763870000123 * 10**6, 0, None, {"y": 0.5})), Record("r0", 1, Metrics(T0, 1, 1, {"y": []}))]
+try:
+    out.write(batch)
+except Rejected as error:
+    print(error.index, [(str(row.reason), row.count) for row in out.write(batch[:error.index])])
+"""
+    assert there(script, tmp_path) == "1 [('step_changed', 1)]\n"

@@ -470,3 +470,15 @@ def test_locations(tmp_path: Path) -> None:
     assert adapter.ui(Target("dvc", "/r")) == ["dvc", "--cd", "/r", "exp", "show", "--all-commits"]
     with pytest.raises(ValueError, match="dvc exp push"):
         adapter.resolve(Target("dvc", "https://example.org/x"), tmp_path)
+
+
+def test_deviations_before_a_record_that_is_refused_are_counted_once(tmp_path: Path) -> None:
+    script = """
+out, _ = opened()
+batch = [Record("r0", 0, Metrics(1763870000123 * 10**6, 0, None, {"y": 0.5})), Record("r0", 1, Metrics(T0, 1, 1, {"y": []}))]
+try:
+    out.write(batch)
+except Rejected as error:
+    print(error.index, [(str(row.reason), row.count) for row in out.write(batch[:error.index])])
+"""
+    assert there(WRITER + script, tmp_path) == "1 [('step_changed', 1)]\n"

@@ -329,15 +329,16 @@ for unknown in ("no such run", "../runs/" + info.id):
 def test_its_view_serves_it(delivered: tuple[Path, str], tmp_path: Path) -> None:
     home, run_id = delivered
     port = free_port()
-    command = adapter.ui(Target("guild", str(home)))
+    command = [word.format(host="127.0.0.1", port=port) for word in adapter.ui(Target("guild", str(home)))]
     command[0] = str(environments.create("guild").interpreter.with_name(command[0]))
     with (tmp_path / "log").open("wb") as log:
-        command += ["--host", "127.0.0.1", "--port", str(port), "--no-open"]
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen([*command, "--no-open"], stdout=log, stderr=log, start_new_session=True)
     try:
         answers(f"http://127.0.0.1:{port}/", process, tmp_path / "log")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/runs", timeout=30) as response:
             (run,) = json.loads(response.read())
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/runs/{run_id}/output", timeout=30) as response:
+            assert json.loads(response.read()) == []
         assert (run["id"], run["status"], run["otherAttrs"]["project"]) == (run_id, "completed", "vision")
         viewers = {file["path"]: file["viewer"] for file in run["files"]}
         assert (viewers["media/image/000001-image.png"], viewers["media/results/000000-table.csv"]) == ("image", "table")
@@ -345,6 +346,16 @@ def test_its_view_serves_it(delivered: tuple[Path, str], tmp_path: Path) -> None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def test_notes_are_one_comment_when_the_beginning_is_repeated(tmp_path: Path) -> None:
+    script = """
+out, _ = opened(notes="why")
+layout.run_at(folder, "r").del_attr(layout.OWN)  # as a kill before the last attribute leaves it
+out, _ = opened(notes="why"); out.close("finished", T0)
+print([comment["body"] for comment in layout.run_at(folder, "r").get("comments")])
+"""
+    assert there(WRITER + script, tmp_path) == "['why']\n"
 
 
 def test_the_home_is_where_guild_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +384,7 @@ def test_the_home_is_where_guild_looks(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("RUN_ID", "0123")
     assert home() == tmp_path / "begun"
     assert adapter.resolve(Target("guild", "here"), work).location == str(work / "here")
-    assert adapter.ui(Target("guild", "/h")) == ["guild", "-H", "/h", "view"]
+    assert adapter.ui(Target("guild", "/h")) == ["guild", "-H", "/h", "view", "--host", "{host}", "--port", "{port}"]
     with pytest.raises(SettingsError, match="guild push"):
         adapter.resolve(Target("guild", "https://guild.ai"), work)
 

@@ -247,6 +247,53 @@ print(json.dumps(said))
     assert there(script, tmp_path) == ["outage", {"r0": 10}, 0, 10, 1, False, 20, outputs, True, "PYTHONPATH" in os.environ]
 
 
+def test_a_kill_between_a_task_and_its_folder_loses_nothing(tmp_path: Path) -> None:
+    """Where the folder of a run that was put out goes away, and where a task's output is taken up again."""
+    script = """
+from trackbridge_adapters.kubeflow import outputs
+link, rename, rmtree = outputs.link, os.rename, shutil.rmtree
+note = Record("r0", 10, Media(T0, 0, 3, "note", "text", "text", "seen"))
+def half(source, place):
+    if source.name != layout.SERIES:
+        link(source, place)
+def torn(path, *more, **options):
+    if not (Path(path) / "media").exists():
+        return rmtree(path, *more, **options)
+    rmtree(Path(path) / "media")
+    raise OSError("killed")
+def killed(*paths):
+    raise OSError("killed")
+said = []
+out, _ = opened()
+out.write([*series(10), note]); held = out.flush()
+shutil.rmtree = torn
+try:
+    out.close("finished", T0)
+except Unavailable:
+    said.append("outage")
+shutil.rmtree = rmtree
+out, again = opened(position=held)
+out.write([*series(10), note][again.sequences.get("r0", 0):]); out.close("finished", T0)
+outputs.link, os.rename = half, killed
+try:
+    opened(position=held)
+except Unavailable:
+    said.append("outage")
+said += [points() == [n / 2 for n in range(10)], [record.event.inline for record in adapter.reader(target).read("r") if isinstance(record.event, Media)]]
+print(json.dumps(said))
+"""
+    assert there(script, tmp_path) == ["outage", "outage", True, ["seen"]]
+
+
+def test_a_table_of_nothing_is_no_confusion_matrix(tmp_path: Path) -> None:
+    script = """
+out, _ = opened()
+out.write([Record("r0", 0, Media(T0, 0, 3, "nothing", "table", "rows", {"columns": [], "rows": [[]]}))]); out.close("finished", T0)
+print(json.dumps([record.event.inline for record in adapter.reader(target).read("r") if isinstance(record.event, Media)]))
+"""
+    assert there(script, tmp_path) == [{"columns": [], "rows": [[]]}]
+
+
 def test_torn_tables_are_cut_back(tmp_path: Path) -> None:
     script = """
 out, _ = opened()

@@ -79,6 +79,21 @@ print(json.dumps({"component": component, "trials": trials, "listed": listed, "b
 """
 
 
+def test_deviations_before_a_record_that_is_refused_are_counted_once(server: str, tmp_path: Path) -> None:
+    script = """
+from trackbridge.errors import Rejected
+out, _ = opened("refused")
+batch = [Record("r0", 0, Metrics(T0, 0, None, {"y": 0.5})), Record("r0", 1, Metrics(T0, 1, 1, {"y": []}))]
+told = []
+try:
+    out.write(batch)
+except Rejected as error:
+    told += [error.index, *([str(row.reason), row.count] for row in out.write(batch[:error.index]))]
+print(json.dumps(told))
+"""
+    assert sorted(there(script, server, tmp_path)[1:]) == [["step_changed", 1], ["timestamp", 1]]
+
+
 def test_plain_boto3_sees_a_plain_run(server: str, tmp_path: Path, aws: None) -> None:
     """A user of SageMaker who never heard of us finds metrics, parameters and files where they belong; and nothing else is there."""
     config = {"lr": 0.1, "epochs": 90, "momentum": 1.0, "odd": "0.5", "on": True, "net": {"depth": 3}, "lines": "a\nb", "long": "p" * 3000}

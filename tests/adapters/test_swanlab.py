@@ -203,6 +203,44 @@ constraints.ta_description.validate_python(start.description)
     there(WRITER + script, tmp_path / "swanlog")
 
 
+def test_a_step_that_is_repeated_often_costs_the_same_each_time(tmp_path: Path) -> None:
+    script = (
+        WRITER
+        + """
+def calls(n):
+    count = 0
+    def see(*_):
+        nonlocal count
+        count += 1
+    sys.setprofile(see); out.write([call(n, 0, y=n / 2)]); sys.setprofile(None)
+    return count
+out, _ = opened()
+few = [calls(n) for n in range(20)]
+out.write([call(n, 0, y=n / 2) for n in range(20, 3000)]); held = out.flush()
+out, _ = opened(position=held)
+many = [calls(n) for n in range(3000, 3010)]
+out.close("finished", T0)
+print(max(many) <= 2 * max(few), points() == [n / 2 for n in range(3010)])
+"""
+    )
+    assert there(script, tmp_path) == "True True\n"
+
+
+def test_deviations_before_a_record_that_is_refused_are_counted_once(tmp_path: Path) -> None:
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+batch = [call(0, None, y=0.5), call(1, 1, y=[])]
+try:
+    out.write(batch)
+except Rejected as error:
+    print(error.index, [(str(row.reason), row.count) for row in out.write(batch[:error.index])])
+"""
+    )
+    assert there(script, tmp_path) == "1 [('step_changed', 1)]\n"
+
+
 def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
     """What was confirmed stays, and a Writer that comes after the outage writes the rest once."""
     script = """

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
-import subprocess
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ from trackbridge_adapters.trackio.layout import artifact_names, iso, project_nam
 
 import trackbridge
 from tests.adapters import fresh
-from tests.adapters.servers import answers, free_port
-from trackbridge import environments
+from tests.adapters.own_servers import conversation, other_server, trackio_server
+from tests.adapters.servers import free_port
 from trackbridge.adapters import Target
 from trackbridge.times import from_iso
 
@@ -225,35 +223,23 @@ except RunNotFound:
 
 
 @pytest.mark.server
-def test_the_dashboard_serves_it(delivered: tuple[Path, str], tmp_path: Path) -> None:
+def test_the_dashboard_serves_it(delivered: tuple[Path, str]) -> None:
     folder, run_id = delivered
-    port = free_port()
-    binary = environments.create("trackio").interpreter.with_name("trackio")
     shown = adapter.ui(Target("trackio", str(folder)))
     assert shown == ["env", f"TRACKIO_DIR={folder}", "GRADIO_SERVER_PORT={port}", "trackio", "show", "--host", "{host}"]
-    variables = os.environ | {"TRACKIO_DIR": str(folder), "GRADIO_SERVER_PORT": str(port), "BROWSER": "/bin/true", "HF_HUB_OFFLINE": "1"}
-    with (tmp_path / "log").open("wb") as log:
-        command = [str(binary), "show", "--host", "127.0.0.1"]
-        process = subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True)
-    url = f"http://127.0.0.1:{port}"
 
     def ask(what: str, **body: Any) -> Any:
         request = urllib.request.Request(f"{url}/api/{what}", json.dumps(body).encode(), {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.loads(response.read())
 
-    try:
-        answers(url + "/version", process, tmp_path / "log")
+    with trackio_server(folder, "secret") as url:
         run = {"project": "vision", "run": "first", "run_id": run_id}
         summary = ask("get_run_summary", **run)
         summary = summary.get("data", summary)
         assert "loss" in json.dumps(summary)
         assert "trackbridge/status" in json.dumps(summary)
         assert "0.5" in json.dumps(ask("get_metric_values", **run, metric_name="loss"))
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @pytest.mark.parametrize("value", [0.1, 3, True, None, "adam", "0.5", "NaN", "", float("inf"), 2**70, [1, float("nan")], {}, {"a": "1"}])
@@ -273,5 +259,178 @@ def test_locations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert adapter.resolve(Target("trackio"), tmp_path).location == str(tmp_path / "trackio-runs")
     monkeypatch.setenv("TRACKIO_DIR", "mine")
     assert adapter.resolve(Target("trackio"), tmp_path).location == str(tmp_path / "mine")
-    with pytest.raises(trackbridge.errors.SettingsError, match="trackio sync"):
-        adapter.resolve(Target("trackio", "http://127.0.0.1:7860"), tmp_path)
+
+
+SERVER = (
+    WRITER.replace('Target("trackio", str(folder))', 'Target.parse("trackio:" + sys.argv[2])')
+    + """
+def steps(read):
+    return [record.event.step for record in read if isinstance(record.event, Metrics)]
+def attempt(action):
+    try:
+        action()
+    except Unavailable as error:
+        assert "secret" not in str(error), error
+        print("unavailable:", error)
+    else:
+        raise AssertionError("it went")
+"""
+)
+
+
+def at_server(script: str, url: str, folder: Path, *more: str, token: str = "secret") -> str:
+    folder.mkdir(exist_ok=True)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("TRACKIO_")} | {"TRACKIO_WRITE_TOKEN": token}
+    return fresh.there("trackio", SERVER + script, folder, url, *more, variables=variables)
+
+
+@pytest.mark.server
+def test_a_server_is_logged_to_without_showing_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the URL that trackio shows. The plain client finds the run on the server's side, and the token is in no file and no argument."""
+    monkeypatch.chdir(tmp_path)
+    server, seen = tmp_path / "server", tmp_path / "seen"
+    config = {"lr": 0.1, "x": {"path": "p", "meta": "m"}, "inf": float("inf")}  # the client takes such a mapping for a file, and fails
+    with trackio_server(server, "secret") as url:
+        monkeypatch.setenv("TRACKIO_SERVER_URL", f"{url}?write_token=secret")
+        run = trackbridge.init("vision", config=config, backend="trackio")
+        trackbridge.log({"loss": 0.5, "nan": float("nan"), "path": "p", "meta": 1}, step=0)
+        Path("data.db").write_bytes(b"rows")
+        trackbridge.log({"data": trackbridge.File("data.db")}, step=1)
+        for process in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError), seen.open("ab") as out:
+                out.write(process.read_bytes())
+        report = trackbridge.finish()
+        assert report.delivered, str(report)
+        assert url in str(report)
+        monkeypatch.delenv("TRACKIO_SERVER_URL")
+        found = trackbridge.read(run.id, f"trackio:{url}", sidecar=False)
+        assert found.config == config
+        (media,) = found.media
+        assert media.file is not None
+        assert media.file.size == 4
+    script = """
+import json, trackio
+from trackio.sqlite_storage import SQLiteStorage as S
+(run,) = trackio.Api().runs("vision")
+print(json.dumps([run.id, [row["value"] for row in S.get_metric_values("vision", None, "loss", run_id=run.id)]]))
+"""
+    assert json.loads(there(script, server)) == [run.id, [0.5]]
+    (tmp_path / "server.log").unlink()  # where trackio itself prints the URL
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert seen in files
+    assert not [path for path in files if b"secret" in path.read_bytes()]
+
+
+@pytest.mark.server
+def test_a_server_that_is_restarted_in_mid_run_has_everything_once(tmp_path: Path) -> None:
+    script = """
+import time
+out, held = opened()
+out.write(series(100)); held = out.flush()
+out.write(series(50, 100))
+print("stop", flush=True); sys.stdin.readline()
+attempt(out.flush)
+attempt(opened)
+print("start", flush=True); sys.stdin.readline()
+out, again = opened(position=held)
+assert again == held, again
+out.write(series(100, 100)); out.close("finished", T0)
+out, nothing = opened()  # the cursor was lost: all comes again
+assert not nothing.sequences
+out.write(series(200)); out.close("finished", T0)
+read = list(adapter.reader(target).read("r"))
+assert points() == [n / 2 for n in range(200)] and steps(read) == list(range(200))
+assert [run.status for run in adapter.reader(target).runs()] == ["finished"]
+"""
+    server, port = tmp_path / "server", free_port()
+    with contextlib.ExitStack() as first:
+        url = first.enter_context(trackio_server(server, "secret", port))
+        with conversation("trackio", SERVER + script, tmp_path, url, variables=os.environ | {"TRACKIO_WRITE_TOKEN": "secret"}) as (
+            ask,
+            end,
+        ):
+            assert ask() == "stop"
+            first.close()
+            assert "unavailable" in ask("go on")
+            assert "unavailable" in ask()
+            assert ask() == "start"
+            with trackio_server(server, "secret", port):
+                end("go on")
+
+
+@pytest.mark.server
+def test_what_a_server_did_not_write_is_not_confirmed(tmp_path: Path) -> None:
+    """trackio's server says yes when its disk is full."""
+    script = """
+out, held = opened()
+out.write(series(100)); held = out.flush()
+def more():
+    out.write(series(9900, 100)); out.flush()
+if sys.argv[3] == "full":
+    attempt(more)
+    print(held.sequences)
+else:
+    out, held = opened(position=Position({"r0": 100}))
+    more(); out.close("finished", T0)
+    assert points() == [n / 2 for n in range(10_000)]
+"""
+    with trackio_server(tmp_path / "server", "secret", most=600_000) as url:
+        assert "did not write it" in at_server(script, url, tmp_path / "client", "full")
+    with trackio_server(tmp_path / "server", "secret") as url:
+        at_server(script, url, tmp_path / "client", "free")
+
+
+@pytest.mark.server
+def test_a_wrong_token_is_an_outage_with_a_remedy(tmp_path: Path) -> None:
+    with trackio_server(tmp_path / "server", "secret") as url:
+        for token in ("wrong", ""):
+            assert "TRACKIO_WRITE_TOKEN" in at_server("attempt(opened)", url, tmp_path / "client", token=token)
+        for own in (url.replace("//", "//:secret@"), f"{url}/?write_token=secret&project=p"):
+            at_server("opened()", own, tmp_path / "client", token="wrong")
+        at_server(
+            """
+out, _ = opened()
+out.write(series(3)); out.flush()
+data = FileRef("w.bin", hashlib.sha256(b"w").hexdigest(), 1)
+(folder / "journal" / "files").mkdir(parents=True)
+(folder / "journal" / "files" / data.digest).write_bytes(b"w")
+try:
+    out.write([Record("r0", 3, Artifact(T0, "weights", "", [data]))])
+except Rejected as error:
+    assert error.index == 0 and "type" in str(error), error
+else:
+    raise AssertionError("a server takes no artifact without a type")
+""",
+            url,
+            tmp_path / "client",
+        )
+
+
+def test_a_server_that_is_away_or_another_is_an_outage(tmp_path: Path) -> None:
+    assert "unavailable" in at_server("attempt(opened)", f"http://127.0.0.1:{free_port()}", tmp_path / "client")
+    with other_server() as url:
+        assert "unavailable" in at_server("attempt(opened)", url, tmp_path / "client")
+
+
+def test_locations_of_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token is among the credentials, whichever way it was given, and the text of the target has none."""
+    monkeypatch.delenv("TRACKIO_DIR", raising=False)
+    for text in (
+        "http://h:1?write_token=to%2Bken",
+        "http://h:1/?project=p&write_token=to%2Bken",
+        "http://:to%2Bken@h:1",
+        "http://to%2Bken@h:1/",
+    ):
+        target = adapter.resolve(Target.parse(f"trackio:{text}#mine"), tmp_path)
+        assert (str(target), target.credentials.strip(":")) == ("trackio:http://h:1#mine", "to+ken")
+        assert adapter.resolve(target, tmp_path) == target
+        monkeypatch.setenv("TRACKIO_SERVER_URL", text)
+        assert adapter.resolve(Target.parse("trackio#mine"), tmp_path) == target
+        assert adapter.resolve(Target.parse("trackio:here"), tmp_path).location == str(tmp_path / "here")
+    assert adapter.capabilities(target).flavour == "server"
+    assert adapter.ui(target) == []
+    monkeypatch.setenv("TRACKIO_SERVER_URL", "h:1")
+    with pytest.raises(trackbridge.errors.SettingsError, match="no URL"):
+        adapter.resolve(Target("trackio"), tmp_path)
+    with pytest.raises(trackbridge.errors.SettingsError, match="HOST:PORT"):
+        adapter.resolve(Target("trackio", "hf://space"), tmp_path)

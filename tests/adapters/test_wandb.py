@@ -301,6 +301,36 @@ def test_rows_that_an_earlier_process_wrote_late_are_not_twice(target: Target) -
     assert points(local(target)[1], "y") == list(range(2010))
 
 
+def test_deviations_before_a_record_that_is_refused_are_counted_once(target: Target) -> None:
+    out = adapter.writer(target)
+    out.open(INFO, None)
+    batch = shard([Metrics(1763870000 * 10**9, 0, None, {"y": 0.5}), Metrics(T0, 1, 1, {"y": []})])  # type: ignore[dict-item]
+    with pytest.raises(Rejected) as refused:
+        out.write(batch)
+    assert refused.value.index == 1
+    assert [(str(row.reason), row.count) for row in out.write(batch[:1])] == [("step_changed", 1)]
+    out.close("finished", T0)
+
+
+def test_what_the_server_has_is_left_out_of_the_log_that_is_uploaded(target: Target) -> None:
+    """Records of all lengths, also those that end where a block of the log does."""
+    lengths = [layout.BLOCK - over for over in range(40, 400, 9)] + [70_000, 0, 200_000]
+    deliver(target, INFO, shard([Metrics(T0 + n, n, n, {"y": n, "text": "x" * length}) for n, length in enumerate(lengths)]))
+    (part,) = layout.fragments(Path(target.location))
+    whole = list(layout.entries(part.log))
+    rows = [entry for entry in whole if isinstance(entry, layout.Row)]
+    for count in (0, 1, 7, len(rows) - 1, len(rows)):
+        last = rows[count - 1].values if count else {"_step": -1, "_timestamp": 0.0}
+        assert layout.rows_until([part.log], last) == [count]
+        with layout.rest(part.log, count) as log:
+            left = list(layout.entries(log))
+        assert [entry for entry in left if isinstance(entry, layout.Row)] == rows[count:]
+        assert [entry for entry in left if not isinstance(entry, layout.Row)] == [
+            entry for entry in whole if not isinstance(entry, layout.Row)
+        ]
+    assert sorted(path.name for path in part.log.parent.glob("*.wandb*")) == [part.log.name]
+
+
 def test_what_the_server_would_refuse_is_shown_short_and_held_whole(target: Target) -> None:
     info = msgspec.structs.replace(INFO, id="i" * 128, name="n" * 200, project="p/" * 100, group="g" * 200, job_type="j" * 100)
     deliver(target, info, series(1))

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,12 @@ def train(target: str, folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def opened(target: str, folder: Path, ready: str = "/", arguments: Sequence[str] = ()) -> Iterator[str]:
-    """The address of the UI of `target`, once it answers at the path `ready`. `arguments`: of a command that takes no address from us."""
+def opened(target: str, folder: Path, ready: str = "/") -> Iterator[str]:
+    """The address of the UI of `target`, once it answers at the path `ready`."""
     port = free_port()
     printed = command("open", target, "--port", str(port), "--print")
     assert printed.returncode == 0, printed.stderr
-    line = [*shlex.split(printed.stdout), *(word.format(port=port) for word in arguments)]
+    line = shlex.split(printed.stdout)
     log = folder / "ui.log"
     variables = os.environ | {"BROWSER": "/bin/true"}  # some open one by themselves
     with log.open("wb") as out:

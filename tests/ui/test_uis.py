@@ -90,9 +90,7 @@ def test_trackio(tmp_path: Path) -> None:
 def test_guild(tmp_path: Path) -> None:
     target = f"guild:{tmp_path}/guild"
     run_id = train(target, tmp_path)
-    listens = ("--host", "127.0.0.1", "--port", "{port}", "--no-open")
-    no_output = r"/output|not valid JSON"  # what the script prints is not captured, and Guild's page asks for it
-    with opened(target, tmp_path, arguments=listens) as url, visitor(no_output) as user:
+    with opened(target, tmp_path) as url, visitor() as user:
         user.page.goto(url)
         user.sees("small-network", run_id, "digits:train.py", "resnet18", "0.003", "train/loss", "The loss falls.", "baseline, vision")
         user.takes("guild")

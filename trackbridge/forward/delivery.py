@@ -28,6 +28,12 @@ BATCH_POINTS = 20_000
 """At most about so many points go to a Writer at once: it bounds the memory, and what is sent again after a kill."""
 
 FLUSH_SECONDS = 1.0
+"""The pause between two flushes, and so about the age of what is confirmed, while a run goes on."""
+
+FLUSH_SHARE = 0.05
+"""At most about so much of the time is spent on flushes, until the pause is FLUSH_SECONDS_AT_MOST: some trackers take long for one."""
+
+FLUSH_SECONDS_AT_MOST = 20.0
 TRIES = 5
 """An exception that is neither Unavailable nor Rejected is a bug; after so many in a row the target stops, and nothing is lost."""
 
@@ -66,6 +72,7 @@ class Delivery:
         self._reader: JournalReader | None = None
         self._pending: list[Record] = []  # read from the journal, not yet taken by the Writer
         self._unflushed: list[Record] = []
+        self._pause = FLUSH_SECONDS
         self._buried: list[Record] = []
         self._held = Position()
         self._counted = Ledger(self.cursor.deviations)
@@ -112,9 +119,9 @@ class Delivery:
         self._latest = max((record.event.time for record in read), default=self._latest)
         if self._pending:
             self._write(writer)
-            if time.monotonic() - self._flushed_at < FLUSH_SECONDS:
+            if not self._due():
                 return True
-        if self._unflushed:
+        if self._unflushed and (complete or self._due()):
             self._flush(writer)
             self._checkpoint(writer)
             return True
@@ -122,6 +129,15 @@ class Delivery:
             self._close(writer)
             return True
         return bool(read)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the tracker has confirmed all that it was given."""
+        return not self._unflushed
+
+    def _due(self) -> bool:
+        """Whether it is time for a flush; at once when so much waits that it takes memory."""
+        return time.monotonic() - self._flushed_at >= self._pause or len(self._unflushed) >= BATCH_POINTS
 
     def _open(self) -> Writer | None:
         """Open the run in the tracker; None when everything is delivered there."""
@@ -197,6 +213,7 @@ class Delivery:
         self._uncounted.append(Deviation(Reason.REJECTED, subject, 1, reason[:200]))
 
     def _flush(self, writer: Writer) -> None:
+        begun = time.monotonic()
         position = writer.flush().advanced(self._buried)
         hit("after_flush")
         confirmed = [record for record in self._unflushed if position.holds(record)]
@@ -209,6 +226,7 @@ class Delivery:
         self._uncounted, self._buried = [], []
         self._unflushed = [record for record in self._unflushed if not position.holds(record)]
         self._flushed_at = time.monotonic()
+        self._pause = min(max(FLUSH_SECONDS, (self._flushed_at - begun) / FLUSH_SHARE), FLUSH_SECONDS_AT_MOST)
         self._outages = 0
         self._say(State.HEALTHY)
 

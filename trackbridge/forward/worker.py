@@ -65,7 +65,8 @@ class Service:
     def step(self) -> bool:
         """Do what can be done now; False when there was nothing to do."""
         worked, health = self._delivery.step(), self._delivery.health
-        if self._delivery.done or (self._once and not worked and health.state == State.HEALTHY):
+        all_there = self._once and not worked and self._delivery.settled
+        if self._delivery.done or (all_there and health.state == State.HEALTHY):
             self._end(health)
         elif time.monotonic() - self._beaten > BEAT_SECONDS:
             self._beaten = time.monotonic()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trackbridge.deviations import Reason
-from trackbridge.errors import Unavailable
 from trackbridge.names import Names
 from trackbridge.projection import (
     FileItem,
@@ -107,7 +104,7 @@ def _integer_edges(item: MediaItem) -> bool:
 
 _STEP = "a step is an integer of 64 bits"
 _TIME = "a time is a double"
-PROJECTION = Projection(
+_RULES = (
     drop("scalar", Reason.UNSUPPORTED, "None is not stored", "a value is a number or an object", is_none),
     bools_become_integers("its tracker makes an integer of it"),
     scalar_rule(
@@ -138,6 +135,9 @@ PROJECTION = Projection(
     ),
     step_from_call(_STEP, "media"),
     time_to_float_seconds(_TIME, "media"),
+)
+PROJECTION = Projection(
+    *_RULES,
     drop(
         "artifact",
         Reason.BY_REFERENCE,
@@ -146,6 +146,30 @@ PROJECTION = Projection(
         lambda item: isinstance(item, FileItem) and not item.digest,
     ),
 )
+
+INLINE = {"counts", "rows", "text"}
+PICTURES = ("image", "figure", "video"), ("png", "jpeg", "jpg", "gif", "webp", "bmp", "tiff")
+SOUNDS = ("audio",), ("mp3", "wav", "flac")
+_FILES = "a server of Aim takes no files: artifacts go to a store that each client reaches by itself"
+
+
+def is_object(item: MediaItem) -> bool:
+    """Whether Aim has an object for `item`."""
+    return item.format in INLINE or any(item.kind in kinds and item.format in formats for kinds, formats in (PICTURES, SOUNDS))
+
+
+SERVER = Projection(
+    *_RULES,
+    drop(
+        "media",
+        Reason.UNSUPPORTED,
+        "what is no picture, sound, histogram, table or text is not stored",
+        _FILES,
+        lambda item: not is_object(item),
+    ),
+    drop("artifact", Reason.UNSUPPORTED, "artifacts are not stored", _FILES),
+)
+"""What a server keeps."""
 
 
 def shown(value: Any) -> Any:
@@ -166,24 +190,3 @@ def told(held: Any) -> Any:
     if isinstance(held, list | tuple):
         return [told(item) for item in held]
     return json.loads(held.removeprefix(JSON)) if isinstance(held, str) and held.startswith(JSON) else held
-
-
-def repository(folder: Path, make: bool = False) -> Any:
-    """Aim's repository in `folder`, opened anew: one that was opened before does not see what was written since."""
-    os.environ.setdefault("AIM_UI_TELEMETRY_ENABLED", "0")
-    from aim import Repo
-
-    return Repo(str(folder), init=make and not (folder / ".aim" / "VERSION").exists())
-
-
-@contextlib.contextmanager
-def outage(folder: Path) -> Iterator[None]:
-    """What the disk, a lock or one of Aim's databases refuses now may be taken later."""
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"{folder}: {error}") from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] in ("aimrocks", "sqlalchemy", "filelock", "aim"):
-            raise Unavailable(f"{folder}: {type(error).__name__}: {str(error)[:300]}") from error
-        raise

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -15,53 +14,39 @@ from trackbridge.adapters import SIDECAR_FILE
 from trackbridge.errors import RunNotFound
 from trackbridge.projection import nanoseconds
 from trackbridge.records import AnyEvent, Artifact, Config, FileRef, Media, Metrics, Record, RunInfo, Status, Summary
-from trackbridge_adapters.aim.layout import (
-    ARTIFACTS,
-    KEYS,
-    OBJECTS,
-    OURS,
-    PARTS,
-    SEQUENCES,
-    STRING,
-    SUMMARY,
-    TEXT,
-    TEXTS,
-    repository,
-    run_hash,
-    told,
-)
+from trackbridge_adapters.aim.folder import Store
+from trackbridge_adapters.aim.layout import KEYS, OBJECTS, OURS, PARTS, SEQUENCES, STRING, SUMMARY, TEXT, TEXTS, run_hash, told
 
 
 class Reader:
     """Reads the runs of a repository, or of one project. Of runs that others wrote it reads parameters, numbers, texts, images and sounds."""
 
-    def __init__(self, folder: Path, project: str) -> None:
-        self._folder, self._chosen = folder, project
+    def __init__(self, store: Store, project: str) -> None:
+        self._store, self._chosen = store, project
 
     def runs(self) -> Iterator[RunInfo]:
-        if (self._folder / ".aim").is_dir():
-            for run in repository(self._folder).iter_runs():
+        with self._store.outage(), self._store.repository() as repo:
+            for run in repo.iter_runs() if repo is not None else ():
                 info = _info(run)
                 if self._chosen in ("", info.project):
                     yield info
 
     def read(self, run_id: str) -> Iterator[Record]:
-        run = self._find(run_id)
-        for sequence, event in enumerate(_events(run, self._folder)):
-            yield Record("native", sequence, event)
+        with self._store.outage(), self._store.repository() as repo:
+            for sequence, event in enumerate(_events(self._find(repo, run_id), self._store)):
+                yield Record("native", sequence, event)
 
     def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
-        run = self._find(run_id)
-        found = run.artifacts.get(SIDECAR_FILE)
-        path = None if found is None else _path(found, run.hash, self._folder)
-        return None if path is None else (path.read_bytes(), run.get(OURS, {}).get("sidecar", ""))
+        with self._store.outage(), self._store.repository() as repo:
+            run = self._find(repo, run_id)
+            data = self._store.sidecar(run)
+            return None if data is None else (data, run.get(OURS, {}).get("sidecar", ""))
 
-    def _find(self, run_id: str) -> Any:
-        repo = repository(self._folder) if (self._folder / ".aim").is_dir() else None
+    def _find(self, repo: Any, run_id: str) -> Any:
         for name in (run_hash(run_id), run_id):
             if repo is not None and (run := repo.get_run(name)) is not None:
                 return run
-        raise RunNotFound(f"no run {run_id!r} in {self._folder}")
+        raise RunNotFound(f"no run {run_id!r} in {self._store}")
 
 
 def _info(run: Any) -> RunInfo:
@@ -81,7 +66,7 @@ def _info(run: Any) -> RunInfo:
     )
 
 
-def _events(run: Any, folder: Path) -> Iterator[AnyEvent]:
+def _events(run: Any, store: Store) -> Iterator[AnyEvent]:
     params, start = run.get(..., {}), nanoseconds(run.creation_time)
     ours = params.pop(OURS, None) or {}
     summary = params.pop(SUMMARY, {}) if ours else {}
@@ -98,8 +83,8 @@ def _events(run: Any, folder: Path) -> Iterator[AnyEvent]:
         for call, (step, time, _, value) in enumerate(sorted(rows, key=lambda row: row[:3])):
             yield Metrics(nanoseconds(time), call, step, {key: value})
     artifacts = []
-    for name, found in run.artifacts.items():
-        path = _path(found, run.hash, folder)
+    for name in run.artifacts:
+        path = store.file(run, name)
         if path is not None and name.startswith("media/") and ours:
             event = _media(name, _ref(path, path.name), ours.get("names", {}))
             media.append((event.time / 1e9, 0, event))
@@ -140,12 +125,6 @@ def _object(media: Media, value: Any) -> Media:
     data = bytes(value.storage["data"])
     ref = FileRef(f"{media.kind}.{value.storage['format']}", hashlib.sha256(data).hexdigest(), len(data))
     return msgspec.structs.replace(media, format=value.storage["format"], file=ref)
-
-
-def _path(found: Any, hash_: str, folder: Path) -> Path | None:
-    """Where an artifact's file lies: in the repository, which may have been moved, or where Aim recorded it."""
-    places = folder / ARTIFACTS / hash_ / found.name, Path(urlsplit(found.uri).path)
-    return next((path for path in places if path.is_file()), None)
 
 
 def _ref(path: Path, name: str) -> FileRef:

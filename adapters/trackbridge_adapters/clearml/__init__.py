@@ -17,8 +17,8 @@ table of one cell, with the same iteration: the client would make 0.0 of it. Val
 What changes: bools become 1 and 0, an absent step is the number of the call, a step beyond 64 bits is refused, a time is in milliseconds.
 
 The events are the client's, in the files that its offline mode writes, but not by its tasks: those start a second process with threads, take 600 points a
-second, and may hang when they are closed. After a kill the file of events is cut back to the last flush (recovery ``truncate``), which an entry
-``trackbridge/position`` tells. A run that goes on after it was closed is unpacked, and packed again.
+second, and may hang when they are closed. After a kill the file of events is cut back to the last flush (recovery ``truncate``), or to the last change
+of the task's description, where an entry ``trackbridge/position`` tells what is held. A run that goes on after it was closed is unpacked, and packed again.
 """
 
 from __future__ import annotations

@@ -15,7 +15,14 @@ from trackbridge_adapters import reach
 from trackbridge_adapters.clearml.layout import DATA, OURS, TASK_ID
 
 SECONDS = 90.0  # after which the server is taken to be away
-RETRIES = {"api": {"http": {"retries": dict.fromkeys(("total", "connect", "read", "redirect", "status"), 2)}}}
+RETRIES = {
+    "api": {
+        "http": {
+            "retries": dict.fromkeys(("total", "connect", "read", "redirect", "status"), 2),
+            "wait_on_maintenance_forever": False,
+        }
+    }
+}
 """Else the client asks for hours, and says nothing."""
 
 REFUSED = "; the server refuses the key: correct CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY, then `trackbridge sync`"
@@ -65,12 +72,11 @@ class Online:
         task.mark_started(force=True)
         return task, theirs
 
-    def send(self, events: list[dict[str, Any]], about: dict[str, Any]) -> None:
-        """Send `events` and their files, and describe the task anew."""
+    def send(self, events: list[dict[str, Any]], about: dict[str, Any] | None) -> None:
+        """Send `events` and their files, and describe the task anew, unless `about` is None."""
         _bounded(lambda: self._send(events, about))
 
-    def _send(self, given: list[dict[str, Any]], about: dict[str, Any]) -> None:
-        from clearml import Task
+    def _send(self, given: list[dict[str, Any]], about: dict[str, Any] | None) -> None:
         from clearml.backend_api.services import events
 
         requests = []
@@ -81,6 +87,12 @@ class Online:
             requests.append(changed)
         if requests and not self._task.session.send(events.AddBatchRequest(requests=requests)).ok():
             raise RuntimeError("the server did not take the events")
+        if about is not None:
+            self._describe(about)
+
+    def _describe(self, about: dict[str, Any]) -> None:
+        from clearml import Task
+
         for artifact in about["execution"]["artifacts"]:
             local = artifact["uri"].removeprefix(f"{self._folder}/{DATA}/")
             if local != artifact["uri"]:
@@ -109,13 +121,25 @@ class Online:
         _bounded(ends[status])
 
 
+def _send(cls: Any, /, session: Any, req: Any, ignore_errors: bool = False, raise_on_errors: bool = True, **_: Any) -> Any:
+    """In place of the client's own, which repeats what fails at once and for ever, as when the server refuses the key: the forwarder asks again."""
+    from clearml.backend_interface.session import SendError
+
+    result = session.send(req)
+    if result.meta.result_code not in (200, 202) and raise_on_errors and not ignore_errors:
+        raise SendError(result, f"{result.meta}")
+    return result
+
+
 def find(task_id: str) -> Any:
     """The task of this id on the server, or None."""
     from clearml import Task
     from clearml.backend_api import Session
+    from clearml.backend_interface.base import InterfaceBase
     from clearml.config import config_obj
 
     config_obj.set_overrides(RETRIES)
+    InterfaceBase._send = classmethod(_send)
     reach.answers(Session.get_api_server_host())
     Task.set_offline(offline_mode=False)
     there = TASK_ID.fullmatch(task_id) and Task.query_tasks(task_filter={"id": [task_id]})

@@ -55,7 +55,7 @@ CHUNK = 20_000  # events that are kept before they are handed to the system
 
 
 class Writer:
-    """Appends events, and writes the description of the task anew at each flush. Each record is taken whole or not at all."""
+    """Appends events, and writes the description of the task anew when it changed. Each record is taken whole or not at all."""
 
     def __init__(self, location: Path, project: str, online: bool) -> None:
         self._location, self._chosen, self._wanted = location, project, online
@@ -83,6 +83,7 @@ class Writer:
                 self._online = client.Online(self._folder, self._about(), self._sections[OURS].get(SERVER, ("",))[0], run.id)
                 self._set(OURS, SERVER, self._online.id)
                 self._save(length)
+                self._changed = True  # the server has not got it
         return Position(dict(self._held), {"length": length})
 
     def _adopt(self, position: Position | None) -> tuple[dict[str, int], int]:
@@ -133,11 +134,13 @@ class Writer:
 
     def _set(self, section: str, name: str, text: str, kind: str = "str") -> None:
         self._sections.setdefault(section, {})[name] = text, kind
+        self._changed = True
 
     def _save(self, length: int) -> None:
         """Write the description of the task. It says what is held, so it goes last."""
         self._set(OURS, POSITION, json.dumps([self._held, length]))
         replace(self._folder / TASK, json.dumps(self._about(), sort_keys=True).encode())
+        self._changed = False
 
     def _about(self) -> dict[str, Any]:
         run, lib = self._run, self._lib
@@ -202,13 +205,14 @@ class Writer:
             for name in [name for name in items if PARAMETERS.decode(name).partition("/")[0] in top]:
                 del items[name]
             items.update(texts)
+            self._changed = True
         elif isinstance(event, Summary):
             for key, value in event.values.items():
                 self._set(SUMMARY, PARAMETERS.encode(key), to_text(value), type(value).__name__)
                 if drawn(value):  # what the client calls a single value
                     self._add(self._lib.MetricsScalarEvent, event.time, SINGLE, (SUMMARY, PARAMETERS.encode(key)), value=value)
         elif isinstance(event, Tags):
-            self._tags = list(event.values)
+            self._tags, self._changed = list(event.values), True
         elif isinstance(event, Deviations):
             self._set(PROPERTIES, DEVIATIONS, words(Ledger(unpack(event.items)).by_reason()))
 
@@ -287,6 +291,7 @@ class Writer:
             about |= {"timestamp": event.time // 10**9, "display_data": [[name, to_text(value)] for name, value in event.metadata.items()]}
             made[about["key"]] = about
         self._artifacts |= made
+        self._changed = True
 
     def _copy(self, source: Path | bytes, name: str) -> None:
         path = self._folder / name
@@ -314,9 +319,10 @@ class Writer:
         length = self._file.tell()
         with outage(self._location):
             if self._online is not None:
-                self._online.send(self._unsent, self._about())
+                self._online.send(self._unsent, self._about() if self._changed else None)
                 self._unsent = []
-            self._save(length)
+            if self._changed:
+                self._save(length)
         return Position(dict(self._held), {"length": length})
 
     def attach(self, sidecar: bytes, digest: str) -> None:
@@ -325,7 +331,7 @@ class Writer:
             (self._folder / uri).parent.mkdir(parents=True, exist_ok=True)
             replace(self._folder / uri, sidecar)
         about = {"key": SIDECAR, "type": OURS, "mode": "output", "uri": uri, "hash": digest, "content_size": len(sidecar)}
-        self._artifacts[SIDECAR] = about
+        self._artifacts[SIDECAR], self._changed = about, True
         self.flush()
 
     def close(self, status: str, end: int) -> None:

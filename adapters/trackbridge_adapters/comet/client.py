@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import re
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from trackbridge.errors import Unavailable
 from trackbridge_adapters import reach
 from trackbridge_adapters.comet.layout import META
 
-FLUSH_SECONDS, END_SECONDS, POLL_SECONDS = 60.0, 60.0, 0.02
+FLUSH_SECONDS, END_SECONDS, GIVE_UP_SECONDS, POLL_SECONDS = 60.0, 60.0, 10.0, 0.02
 OURS = 1 << 40
 REFUSED = "; the server refuses the key: correct COMET_API_KEY, then `trackbridge sync`"
 AWAY = re.compile(r"\bgot (401|403|408|429|5\d\d)\b")
@@ -46,11 +47,15 @@ def library() -> SimpleNamespace:
     from comet_ml import config, messages, offline_utils
     from comet_ml.data_structure import Histogram
 
-    logging.getLogger("comet_ml").addHandler(_errors)
+    logger = logging.getLogger("comet_ml")
+    for handler in logger.handlers:
+        handler.setLevel(logging.CRITICAL)  # they write a key that was refused to our log
+    logger.addHandler(_errors)
     return SimpleNamespace(
         **{name: item for name, item in vars(messages).items() if name.endswith("Message")},
         Experiment=comet_ml.Experiment,
         get_backend_address=config.get_backend_address,
+        get_global_experiment=config.get_global_experiment,
         Histogram=Histogram,
         write_experiment_meta_file=offline_utils.write_experiment_meta_file,
         create_experiment_archive=offline_utils.create_experiment_archive,
@@ -73,6 +78,12 @@ def pack(folder: Path, archive: Path) -> None:
     os.replace(partial, archive)
 
 
+def without_key(error: BaseException) -> str:
+    """`error` in words. The client tells a key that it was refused whole."""
+    text, key = f"{type(error).__name__}: {error}", getattr(error, "api_key", None)
+    return text.replace(key, "...") if key else text
+
+
 class Errors(logging.Handler):
     """Keeps what the client tells its log, where others raise an error: `last` of all, and `lost`, that a message was dropped in an outage."""
 
@@ -83,7 +94,7 @@ class Errors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        self.last = f"{type(error).__name__}: {error}" if error else record.getMessage()
+        self.last = without_key(error) if error else record.getMessage()
         if isinstance(error, OSError) or AWAY.search(self.last):
             self.lost = self.last
 
@@ -92,17 +103,35 @@ _errors = Errors()
 
 
 def connect(key: str, project: str, workspace: str | None) -> Any:
-    """The experiment on the server, made if it is not there. The client gives one up that it had in this process."""
+    """The experiment on the server, made if it is not there. One that a Writer dropped in this process is given up."""
     about = {"project_name": project or None, "workspace": workspace, "experiment_key": key, "enable_get_or_create_mode": True}
     reach.answers(library().get_backend_address())
+    if former := library().get_global_experiment():
+        give_up(former)
     _errors.last = _errors.lost = ""
     try:
         experiment = library().Experiment(display_summary_level=0, disabled=False, **about, **OFF)
     except Exception as error:
-        raise Unavailable(f"{type(error).__name__}: {error}") from error
+        raise Unavailable(without_key(error)) from error
     if not experiment.alive:  # the client raises nothing, and drops what it is given
-        raise Unavailable(f"Comet did not take the experiment: {_errors.last}" + REFUSED * ("status code 401" in _errors.last))
+        refused = "status code 401" in _errors.last or "InvalidAPIKey" in _errors.last
+        raise Unavailable(f"Comet did not take the experiment: {_errors.last}" + REFUSED * refused)
     return experiment
+
+
+def give_up(experiment: Any) -> None:
+    """End `experiment` without what it has not sent yet, and take from it what the client would keep: threads, a database, folders."""
+    streamer = experiment.streamer
+    if streamer is not None:
+        streamer.online_streamer._stop_message_queue_processing = True
+        experiment._atexit_hook.disable()
+    experiment._on_end(wait=False)
+    if streamer is not None:
+        for thread in (streamer, streamer.online_streamer):
+            thread.join(GIVE_UP_SECONDS)
+        streamer.online_streamer._file_upload_manager.shutdown()
+        streamer.replay_manager.close()
+    shutil.rmtree(experiment.tmpdir, ignore_errors=True)
 
 
 class Online:
@@ -163,3 +192,4 @@ class Online:
         thread = threading.Thread(target=self._experiment.end, name="trackbridge-comet-end", daemon=True)
         thread.start()
         thread.join(END_SECONDS)
+        shutil.rmtree(self._experiment.tmpdir, ignore_errors=True)

@@ -108,7 +108,11 @@ class Fragment:
 
     @functools.cached_property
     def meta(self) -> dict[str, Any]:
-        return dict(json.loads(self.content(META)))
+        found = json.loads(self.content(META))
+        if not self.live:  # many are looked at, and few are read
+            self._archive.close()
+            del self._archive
+        return dict(found)
 
     @property
     def size(self) -> int:

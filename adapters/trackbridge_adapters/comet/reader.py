@@ -42,7 +42,9 @@ class Reader:
         self._location = location
 
     def runs(self) -> Iterator[RunInfo]:
-        for parts in layout.fragments(self._location).values():
+        found = layout.fragments(self._location)
+        while found:
+            parts = found.pop(next(iter(found)))  # with the archives that are open
             yield _info(parts, layout.described(parts)[1])
 
     def read(self, run_id: str) -> Iterator[Record]:

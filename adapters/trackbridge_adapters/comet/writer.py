@@ -94,19 +94,19 @@ class Writer:
             else:
                 length = last.position()[1]
             os.truncate(self._folder / MESSAGES, length)
-            named = {payload.get("file_path") for _, payload in last.messages(metrics=False)} | {META, MESSAGES, JOURNAL}
+            named = {payload.get("file_path") for _, payload in last.messages(metrics=False)}
             for path in self._folder.iterdir():
-                if path.name not in named:
+                if path.name not in named | {META, MESSAGES}:
                     path.unlink()
+            self._announced = JOURNAL in named
             self._count = sum(1 for _ in last.lines())
         else:
             self._folder = self._location / (f"{self._key}-{len(parts):06}" if parts else self._key)
             for name in (*(part.name for part in parts), self._folder.name):  # left of a kill when one was closed or begun
                 shutil.rmtree(self._location / name, ignore_errors=True)
             self._folder.mkdir()
-            self._count = 0
+            self._count, self._announced = 0, False
         self._marked = dict(self._held) if self._count else None  # what the last entry POSITION says
-        self._announced = (self._folder / JOURNAL).exists()
 
     def _write_meta(self, end: int | None = None, failed: str = "") -> None:
         start = self._run.start // 1_000_000

@@ -45,7 +45,7 @@ class FilesWriter:
         self._root, self._project = Path(target.location), target.project
 
     def open(self, run: RunInfo, position: Position | None) -> Position:
-        self._run = run
+        self._run, self._ledger = run, Ledger()
         project = self._project or run.project
         named = f"{layout.NAMES.encode(run.name)[:60].strip()}-{layout.IDS.encode(run.id)}" if run.name else layout.IDS.encode(run.id)
         with outage(self._root):
@@ -86,12 +86,11 @@ class FilesWriter:
             self._versions[row[1]] = int(row[2])
 
     def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
-        ledger = Ledger()
         for index, record in enumerate(batch):
             if record.shard and record.sequence < self._sequences.get(record.shard, 0):
                 continue  # before a record that was rejected
             try:
-                self._take(record.event, ledger)
+                self._take(record.event, self._ledger)
             except (TypeError, ValueError, LookupError, OverflowError, RecursionError) as error:
                 raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
             except OSError as error:
@@ -99,7 +98,8 @@ class FilesWriter:
             if record.shard:
                 self._sequences[record.shard] = record.sequence + 1
         self._append()
-        return ledger.rows()
+        deviations, self._ledger = self._ledger.rows(), Ledger()
+        return deviations
 
     def _take(self, event: AnyEvent, ledger: Ledger) -> None:
         if isinstance(event, Metrics):

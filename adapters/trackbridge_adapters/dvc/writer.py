@@ -34,7 +34,7 @@ class Writer:
 
     def open(self, run: RunInfo, position: Position | None) -> Position:
         self._repository.prepare()
-        self._run = run
+        self._run, self._ledger = run, Ledger()
         self._folder = folder(self._repository, run)
         with outage(self._folder):
             self._position = self._recover(position)
@@ -92,12 +92,11 @@ class Writer:
             self._version(one[1], one[3], int(one[2]))
 
     def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
-        ledger = Ledger()
         for index, record in enumerate(batch):
             if record.shard and record.sequence < self._sequences.get(record.shard, 0):
                 continue  # before a record that was rejected
             try:
-                self._take(record.event, ledger)
+                self._take(record.event, self._ledger)
             except (TypeError, ValueError, LookupError, OverflowError, RecursionError) as error:
                 raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
             except OSError as error:
@@ -107,7 +106,8 @@ class Writer:
         if self._waiting > BUFFER:
             with outage(self._folder):
                 self._append()
-        return ledger.rows()
+        deviations, self._ledger = self._ledger.rows(), Ledger()
+        return deviations
 
     def _take(self, event: AnyEvent, ledger: Ledger) -> None:
         if isinstance(event, Metrics):

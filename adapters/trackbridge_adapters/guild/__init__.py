@@ -57,7 +57,7 @@ class GuildAdapter:
         return Reader(self._folder(target), target.project)
 
     def ui(self, target: Target) -> list[str]:
-        return ["guild", "-H", str(self._folder(target)), "view"]
+        return ["guild", "-H", str(self._folder(target)), "view", "--host", "{host}", "--port", "{port}"]
 
     def _folder(self, target: Target) -> Path:
         return Path(self.resolve(target, Path.cwd()).location)

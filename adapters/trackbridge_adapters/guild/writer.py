@@ -27,6 +27,8 @@ from trackbridge_adapters.guild.layout import ARTIFACT, EXITS, FOLDERS, KEYS, ME
 from trackbridge_adapters.tensorboard.events import EventFiles, protobuf
 
 FLOAT = frozenset({float})
+OUTPUT = ("output", "output.index")
+"""What Guild catches of a script's output, and asks for in each run: of ours it caught nothing."""
 
 
 class Writer:
@@ -64,6 +66,8 @@ class Writer:
             return
         guild.del_attr("exit_status")
         guild.del_attr("stopped")
+        for name in OUTPUT:
+            Path(guild.guild_path(name)).touch()
         if not operation.exists():
             name = Path(str(run.provenance.get("script") or "")).name or run.job_type or "run"
             guild.write_opref(self._lib.OpRef("import", "trackbridge", "", self._project, name))
@@ -82,7 +86,8 @@ class Writer:
         attributes: dict[str, Any] = {"project": self._project, "group": run.group, "job_type": run.job_type, "label": run.name}
         if run.notes:
             comment = {"user": layout.AUTHOR, "host": str(run.provenance.get("host", "")), "time": run.start // 1000, "body": run.notes}
-            attributes["comments"] = [*(self._guild.get("comments") or []), comment]
+            others = [one for one in self._guild.get("comments") or [] if one.get("user") != layout.AUTHOR]
+            attributes["comments"] = [*others, comment]
         if not self._adopted:
             commit, dirty = run.provenance.get("commit"), run.provenance.get("dirty")
             attributes |= {"started": run.start // 1000, "host": run.provenance.get("host")}

@@ -24,7 +24,7 @@ TABLES = {
 }
 """The files that grow, and their columns."""
 
-UNFINISHED, COMPONENT, RUN, OUTPUT = "unfinished", "trackbridge", "run", "executor_output.json"
+UNFINISHED, SCRATCH, COMPONENT, RUN, OUTPUT = "unfinished", ".trackbridge", "trackbridge", "run", "executor_output.json"
 DESCRIPTION = ("id", "name", "project", "group", "job_type", "notes", "tags", "status")
 DIGEST, DEVIATIONS, STARTED, ENDED = "sidecar", "deviations", "started", "ended"
 

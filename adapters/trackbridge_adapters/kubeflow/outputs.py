@@ -144,7 +144,7 @@ def _classification(folder: Path, output: Any) -> None:
         ):
             output.metadata.pop("confidenceMetrics", None)
             output.log_roc_curve(*map(list, zip(*rows, strict=True)))
-        elif rows and points and columns[1:] == [cells[0] for cells in rows]:
+        elif rows and columns and points and columns[1:] == [cells[0] for cells in rows]:
             output.log_confusion_matrix(columns[1:], [cells[1:] for cells in rows])
 
 

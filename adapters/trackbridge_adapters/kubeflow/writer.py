@@ -37,7 +37,9 @@ class Writer:
     def open(self, run: RunInfo, position: Position | None) -> Position:
         self._run, name = run, PARTS.encode(run.id)
         self._folder = self._root / name if self._in_task else self._root / layout.UNFINISHED / name
+        self._scratch = self._root / layout.SCRATCH / name
         with outage(self._folder):
+            shutil.rmtree(self._scratch, ignore_errors=True)  # left of a kill
             whole = [task for task in layout.tasks(self._root, name) if (task / layout.OUTPUT).exists()]
             if whole and not self._in_task and not self._folder.exists():
                 self._restore(whole[-1] / layout.RUN / name)
@@ -48,16 +50,15 @@ class Writer:
 
     def _restore(self, folder: Path) -> None:
         """Go on with what a task put out: files that are written again are copied."""
-        scratch = self._folder.with_name(f".{self._folder.name}.part")
-        shutil.rmtree(scratch, ignore_errors=True)
         for path in folder.rglob("*"):
             if path.is_file():
-                place = scratch / path.relative_to(folder)
+                place = self._scratch / path.relative_to(folder)
                 outputs.link(path, place)
                 if str(path.relative_to(folder)) in layout.TABLES:
                     place.unlink()
                     shutil.copyfile(path, place)
-        os.rename(scratch, self._folder)
+        self._folder.parent.mkdir(exist_ok=True)
+        os.rename(self._scratch, self._folder)
 
     def _recover(self, position: Position | None) -> dict[str, int]:
         """Cut the tables back to `position`; begin anew when they do not reach it, so that all comes again. What is held."""
@@ -231,7 +232,9 @@ class Writer:
                 for task in layout.tasks(self._root, self._folder.name):
                     if task != made:  # a former one, or one that was killed
                         shutil.rmtree(task.parent)
-                shutil.rmtree(self._folder)
+                self._scratch.parent.mkdir(exist_ok=True)
+                os.rename(self._folder, self._scratch)  # at once: half of a folder would be taken for a run
+                shutil.rmtree(self._scratch)
 
     def place(self) -> Place:
         return Place(self._folder.name, str(self._folder if self._in_task else self._root))

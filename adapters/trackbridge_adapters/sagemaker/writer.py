@@ -55,10 +55,10 @@ class Writer:
         self._names: dict[str, str] = {}
         self._points: dict[tuple[str, int], tuple[float, int]] = {}
         self._keys: dict[str, str] = {}  # by name
-        self._ledger, self._held = Ledger(), position or Position()
+        self._ledger, self._sequences = Ledger(), dict(position.sequences if position else {})
         with outage():
             self._update(Status={"PrimaryStatus": layout.STATUS["running"]})
-        return self._held
+        return Position(dict(self._sequences))
 
     def _create(self) -> None:
         provenance, run = self._run.provenance, self._run
@@ -76,15 +76,18 @@ class Writer:
 
     def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
         for index, record in enumerate(batch):
+            if record.shard and record.sequence < self._sequences.get(record.shard, 0):
+                continue  # before a record that was rejected
             try:
                 self._take(record.event)
             except (TypeError, ValueError, LookupError, AttributeError, OverflowError, RecursionError, msgspec.DecodeError) as error:
                 raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
             except OSError as error:
                 raise Unavailable(f"the run's folder cannot be read: {error}") from error
+            if record.shard:  # what the forwarder adds at the end has no identity
+                self._sequences[record.shard] = record.sequence + 1
             if len(self._points) > SEND:
                 self._send()
-        self._held = self._held.advanced(record for record in batch if record.shard)  # what the forwarder adds at the end has no identity
         deviations, self._ledger = self._ledger.rows(), Ledger()
         return deviations
 
@@ -208,7 +211,7 @@ class Writer:
         if self._changed:
             with outage():
                 self._update()
-        return self._held
+        return Position(dict(self._sequences))
 
     def _send(self) -> None:
         if self._points:

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import shlex
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,24 @@ from trackbridge_adapters.swanlab import layout
 from trackbridge_adapters.swanlab.layout import CONFIG, DIGEST, ID, INLINE, OURS, PARTS, PROJECTION, STRING, SUMMARY, TAGS, client
 
 
-class Column:
-    """One column, and the steps that it holds."""
+class Columns:
+    """The columns of one key and kind: the first holds the first value of each step, the second the second ones."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         from pyroaring import BitMap64
 
-        self.name, self.last, self.steps = name, -1, BitMap64()
+        self.names: list[str] = []
+        self._last, self._steps = -1, BitMap64()
+        self._repeats: dict[int, int] = {}
 
-    def takes(self, step: int) -> bool:
-        if step <= self.last and step in self.steps:
-            return False
-        self.last = max(self.last, step)
-        self.steps.add(step)
-        return True
+    def take(self, step: int) -> int:
+        """The number of the column for one more value at `step`."""
+        if step > self._last or step not in self._steps:
+            self._last = max(self._last, step)
+            self._steps.add(step)
+            return 0
+        number = self._repeats[step] = self._repeats.get(step, 0) + 1
+        return number
 
 
 class Writer:
@@ -41,8 +46,8 @@ class Writer:
         self._folder, self._chosen = folder, project
 
     def open(self, run: RunInfo, position: Position | None) -> Position:
-        self._source = run
-        self._columns: dict[tuple[str, str], list[Column]] = {}
+        self._source, self._ledger = run, Ledger()
+        self._columns: defaultdict[tuple[str, str], Columns] = defaultdict(Columns)
         self._announced: set[str] = set()
         self._count = self._number = 0
         with outage(self._folder):
@@ -87,10 +92,10 @@ class Writer:
         if kind in ("scalar", "media"):
             data = getattr(record, kind)
             key, suffix, _ = layout.parts(data.key)
-            next(column for column in self._columns[key, suffix] if column.name == data.key).takes(data.step)
+            self._columns[key, suffix].take(data.step)
         elif kind == "column":
             key, suffix, _ = layout.parts(record.column.column_key)
-            self._columns.setdefault((key, suffix), []).append(Column(record.column.column_key))
+            self._columns[key, suffix].names.append(record.column.column_key)
         elif kind == "save":
             self._announced.add(record.save.name)
         self._number = max(self._number, record.num)
@@ -141,26 +146,26 @@ class Writer:
         self._config.setdefault(TAGS, list(run.tags))
 
     def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
-        ledger = Ledger()
         with outage(self._folder):
             for index, record in enumerate(batch):
                 if record.shard and record.sequence < self._held.get(record.shard, 0):
                     continue  # taken before a later one of its batch was rejected
                 try:
-                    self._take(record.event, ledger)
+                    self._take(record.event)
                 except (TypeError, ValueError, LookupError, OverflowError, RecursionError) as error:
                     raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
                 if record.shard:  # what the forwarder adds at the end has no identity
                     self._held[record.shard] = record.sequence + 1
-        return ledger.rows()
+        deviations, self._ledger = self._ledger.rows(), Ledger()
+        return deviations
 
-    def _take(self, event: AnyEvent, ledger: Ledger) -> None:
+    def _take(self, event: AnyEvent) -> None:
         if isinstance(event, Metrics):
-            self._metrics(event, ledger)
+            self._metrics(event)
         elif isinstance(event, Media):
-            self._media(event, ledger)
+            self._media(event)
         elif isinstance(event, Artifact):
-            self._artifact(event, ledger)
+            self._artifact(event)
         elif isinstance(event, Config):
             for key, value in event.values.items():
                 self._set(CONFIG.encode(key), layout.shown(value))
@@ -205,7 +210,8 @@ class Writer:
                 first.start.CopyFrom(self._described(tags))
                 old = layout.messages(self._run)
                 next(old)
-                self._count, self._columns = 0, {}
+                self._count = 0
+                self._columns.clear()
                 self._start(itertools.chain([first.SerializeToString()], old))
                 self._store.close()
 
@@ -215,10 +221,10 @@ class Writer:
 
     # -- values ----------------------------------------------------------------------------------------------------------------------
 
-    def _metrics(self, event: Metrics, ledger: Ledger) -> None:
+    def _metrics(self, event: Metrics) -> None:
         given, step = event.values, event.step
         if step is None or not 0 <= step <= layout.STEPS or not {float}.issuperset(map(type, given.values())):
-            given, step = PROJECTION.scalars(ledger, event), event.call if step is None else step
+            given, step = PROJECTION.scalars(self._ledger, event), event.call if step is None else step
         if not given:
             return
         message = self._message
@@ -237,28 +243,27 @@ class Writer:
 
     def _column(self, key: str, kind: str, step: int, type: int, time: int) -> str:
         """The first column of this key and kind that has no value at `step` yet."""
-        columns = self._columns.setdefault((layout.KEYS.encode(key), kind), [])
-        for column in columns:
-            if column.takes(step):
-                return column.name
-        column = Column(layout.column(key, kind, len(columns)))
-        columns.append(column)
-        column.takes(step)
+        columns = self._columns[layout.KEYS.encode(key), kind]
+        number = columns.take(step)
+        if number < len(columns.names):
+            return columns.names[number]
+        name = layout.column(key, kind, number)
+        columns.names.append(name)
         about = client().ColumnRecord(
             column_class=client().ColumnClass.COLUMN_CLASS_CUSTOM,
-            column_key=column.name,
+            column_key=name,
             column_type=type,
-            section_name=column.name.partition("/")[0] if "/" in column.name else "",
+            section_name=name.partition("/")[0] if "/" in name else "",
             section_type=client().SectionType.SECTION_TYPE_PUBLIC,
         )
         self._record(time, column=about)
         if layout.KEYS.shortened(key):
             self._set(f"{layout.NAMES}/{layout.KEYS.encode(key)}", key)
-        return column.name
+        return name
 
-    def _media(self, event: Media, ledger: Ledger) -> None:
+    def _media(self, event: Media) -> None:
         item = MediaItem.of(event)
-        held = PROJECTION.held(ledger, "media", item, event.key, f"{event.kind} {event.format}")
+        held = PROJECTION.held(self._ledger, "media", item, event.key, f"{event.kind} {event.format}")
         if held is None:
             return
         if event.format in INLINE:
@@ -287,12 +292,12 @@ class Writer:
         media.value.items.add(filename=name, sha256=digest, size=len(data), caption=caption)
         self._record(time, media=media)
 
-    def _artifact(self, event: Artifact, ledger: Ledger) -> None:
+    def _artifact(self, event: Artifact) -> None:
         head = f"artifacts/{self._part(event.name)}/{self._part(event.type)}"
         sources: list[tuple[str, Path]] = []
         for ref in event.files:
             if PROJECTION.held(
-                ledger, "artifact", FileItem(event.name, event.type, ref.path, ref.digest), f"artifact/{event.name}", event.uri
+                self._ledger, "artifact", FileItem(event.name, event.type, ref.path, ref.digest), f"artifact/{event.name}", event.uri
             ):
                 sources.append((f"{head}/{'/'.join(map(self._part, ref.path.split('/')))}", self._source.content(ref)))
         for name, source in sources:

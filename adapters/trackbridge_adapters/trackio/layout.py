@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
-import os
 import re
-import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from trackbridge import times
 from trackbridge.deviations import Reason
-from trackbridge.errors import Unavailable
 from trackbridge.names import Names, from_text, to_text
-from trackbridge.projection import MediaItem, Projection, drop, scalar_rule, sort_series, step_bounds, step_from_call, to_float
+from trackbridge.projection import (
+    MediaItem,
+    Projection,
+    Rule,
+    changed,
+    drop,
+    scalar_rule,
+    sort_series,
+    step_bounds,
+    step_from_call,
+    to_float,
+)
 
 KEYS = Names(r"[\s\S]", mark="·", reserved=r"_|trackbridge/|(project|run|timestamp|step|time|metrics)$")
 PATHS = Names(r"[^\\\x00]", mark="·", plain_path=True, reserved="[A-Za-z]:")
@@ -45,6 +50,9 @@ RESERVED = re.compile(
 )
 """Names of projects that trackio keeps for files of its own."""
 
+UNSERVED = re.compile(r".*\.(db(-journal|-wal|-shm)?|sqlite3?)$", re.IGNORECASE)
+"""Names of files that a dashboard gives to nobody."""
+
 
 def in_range(step: int) -> bool:
     return -(2**63) <= step < 2**63
@@ -63,7 +71,7 @@ def is_table(item: MediaItem) -> bool:
 
 
 _STEP = "the column is a signed integer of 64 bits that is not null"
-PROJECTION = Projection(
+_VALUES = (
     scalar_rule(
         Reason.RETYPED,
         'the texts "NaN", "Infinity" and "-Infinity" become numbers',
@@ -80,7 +88,6 @@ PROJECTION = Projection(
     ),
     step_bounds(-(2**63), 2**63 - 1, _STEP),
     step_from_call(_STEP),
-    sort_series("a history is sorted by time", "get_logs and get_metric_values have no other order", lambda point: point.time),
     drop(
         "media",
         Reason.UNSUPPORTED,
@@ -90,6 +97,22 @@ PROJECTION = Projection(
     ),
     step_from_call(_STEP, "media"),
 )
+
+PROJECTION = Projection(
+    *_VALUES,
+    sort_series("a history is sorted by time", "get_logs and get_metric_values have no other order", lambda point: point.time),
+)
+
+ARRIVAL = "the time is that of the arrival, and reads as 0"
+
+
+def _arrival(on: str) -> Rule[Any]:
+    why = "bulk_log of a server takes no time"
+    return changed(on, Reason.TIMESTAMP, ARRIVAL, why, lambda item: item.time != 0, time=lambda item: 0)
+
+
+SERVER = Projection(*_VALUES, _arrival("scalar"), _arrival("media"))
+"""What a server keeps."""
 
 
 @functools.lru_cache(1000)
@@ -113,7 +136,7 @@ def project_name(project: str) -> str:
 
 
 def file_name(name: str) -> str:
-    return label(name, r"[\w .-]")
+    return label(name, r"[\w .-]", UNSERVED)
 
 
 def artifact_names(name: str, kind: str) -> tuple[str, str]:
@@ -147,27 +170,3 @@ def plain(value: Any, depth: int = 0) -> bool:
     if isinstance(value, int):
         return fits(value)
     return not isinstance(value, float) or value - value == 0.0
-
-
-@contextlib.contextmanager
-def storage(folder: Path) -> Iterator[Any]:
-    """trackio's storage of `folder`, without the bucket or dataset that it would fetch first. trackio knows one folder for a process, which may be the
-    user's own: it is set back afterwards."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from trackio import sqlite_storage, utils
-
-    store = sqlite_storage.SQLiteStorage
-
-    def bind(root: Path, fetched: bool) -> None:
-        utils.TRACKIO_DIR = sqlite_storage.TRACKIO_DIR = root
-        utils.MEDIA_DIR, utils.ARTIFACTS_DIR = root / "media", root / "artifacts"
-        store._dataset_import_attempted = fetched
-
-    before = utils.TRACKIO_DIR, store._dataset_import_attempted
-    bind(folder, True)
-    try:
-        yield store
-    except (sqlite3.Error, OSError) as error:
-        raise Unavailable(f"{folder}: {error}") from error
-    finally:
-        bind(*before)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 from trackbridge.errors import RunNotFound
 from trackbridge.records import AnyEvent, Artifact, Config, FileRef, Media, Metrics, Record, RunInfo, Status, Summary
 from trackbridge.times import from_iso
+from trackbridge_adapters.trackio.folder import Store
 from trackbridge_adapters.trackio.layout import (
     CREATED,
     DIGEST,
@@ -30,53 +30,42 @@ from trackbridge_adapters.trackio.layout import (
     artifact_names,
     project_name,
     sidecar_name,
-    storage,
     told,
 )
 
 
 class Reader:
-    """Reads the runs of a folder, or of one project. Of runs that others wrote it reads what lies in trackio's own places."""
+    """Reads the runs of a folder or server, or of one project. Of runs that others wrote it reads what lies in trackio's own places."""
 
-    def __init__(self, folder: Path, project: str) -> None:
-        self._folder, self._chosen = folder, project
+    def __init__(self, store: Store, project: str) -> None:
+        self._store, self._chosen = store, project
 
     def runs(self) -> Iterator[RunInfo]:
-        with storage(self._folder) as store:
-            found = [_info(project, record, _config(store, project, record)) for project, record in self._records(store)]
-        yield from found
+        for project, records in self._projects():
+            configs = self._store.configs(project) if records else {}
+            for record in records:
+                yield _info(project, record, configs.get(record["id"], {}))
 
     def read(self, run_id: str) -> Iterator[Record]:
-        with storage(self._folder) as store:
-            events = list(_events(store, *self._find(store, run_id)))
-        for sequence, event in enumerate(events):
+        for sequence, event in enumerate(_events(self._store, *self._find(run_id))):
             yield Record("native", sequence, event)
 
     def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
-        with storage(self._folder) as store:
-            from trackio import cas
+        project, record = self._find(run_id)
+        found = self._store.artifact(project, sidecar_name(run_id))
+        data = self._store.blob(project, found["manifest"][0]["digest"]) if found else None
+        return None if data is None else (data, self._store.configs(project).get(record["id"], {}).get(DIGEST, ""))
 
-            project, record = self._find(store, run_id)
-            found = store.get_artifact_manifest(project, sidecar_name(run_id), "latest")
-            path = cas.blob_path(project, found["manifest"][0]["digest"]) if found else None
-            if path is None or not path.is_file():
-                return None
-            return path.read_bytes(), _config(store, project, record).get(DIGEST, "")
+    def _projects(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        for project in [project_name(self._chosen)] if self._chosen else self._store.projects():
+            yield project, self._store.records(project)
 
-    def _records(self, store: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-        for project in [project_name(self._chosen)] if self._chosen else store.get_projects():
-            for record in store.get_run_records(project):
-                yield project, record
-
-    def _find(self, store: Any, run_id: str) -> tuple[str, dict[str, Any]]:
-        for project, record in self._records(store):
-            if record["id"] == run_id:
-                return project, record
-        raise RunNotFound(f"no run {run_id!r} in {self._folder}")
-
-
-def _config(store: Any, project: str, record: dict[str, Any]) -> dict[str, Any]:
-    return store.get_run_config(project, run_id=record["id"]) or {}
+    def _find(self, run_id: str) -> tuple[str, dict[str, Any]]:
+        for project, records in self._projects():
+            for record in records:
+                if record["id"] == run_id:
+                    return project, record
+        raise RunNotFound(f"no run {run_id!r} in {self._store}")
 
 
 def _info(project: str, record: dict[str, Any], config: dict[str, Any]) -> RunInfo:
@@ -95,31 +84,31 @@ def _info(project: str, record: dict[str, Any], config: dict[str, Any]) -> RunIn
     )
 
 
-def _events(store: Any, project: str, record: dict[str, Any]) -> Iterator[AnyEvent]:
-    config = _config(store, project, record)
+def _events(store: Store, project: str, record: dict[str, Any]) -> Iterator[AnyEvent]:
+    config = store.configs(project).get(record["id"], {})
     start, ours = _info(project, record, config).start, STATUS in config
     entries = {key: value for key, value in config.items() if not key.startswith(("_", OURS))}
     yield Config(start, {KEYS.decode(key): told(value) for key, value in entries.items()} if ours else entries)
     summary = {key.removeprefix(SUMMARY): value for key, value in config.items() if key.startswith(SUMMARY)}
     yield Summary(start, {KEYS.decode(key): told(value) for key, value in summary.items()})
-    for call, row in enumerate(store.get_logs(project, run_id=record["id"])):
+    for call, row in enumerate(store.rows(project, record["id"])):
         time, step = from_iso(row.pop("timestamp")), row.pop("step")
+        time = time if store.timed or not ours else 0
         values = {KEYS.decode(key): value for key, value in row.items()} if ours else row
         points = {key: value for key, value in values.items() if not isinstance(value, dict | list)}
         if points:
             yield Metrics(time, call, step, points)
         for key, value in values.items():
-            if isinstance(value, dict) and (media := _media(value, Media(time, call, step, key, "", ""))) is not None:
+            if isinstance(value, dict) and (media := _media(store, value, Media(time, call, step, key, "", ""))) is not None:
                 yield media
-    for link in store.get_run_artifacts(project, None, record["id"])["output"]:
-        if link["type"] != SIDECAR_TYPE:
-            yield _artifact(store.get_artifact_manifest(project, link["name"], f"v{link['version']}"), ours)
+    for link in store.artifacts(project, record["id"]):
+        found = store.artifact(project, link["name"], f"v{link['version']}")
+        if link["type"] != SIDECAR_TYPE and found is not None:
+            yield _artifact(found, ours)
 
 
-def _media(value: dict[str, Any], media: Media) -> Media | None:
+def _media(store: Store, value: dict[str, Any], media: Media) -> Media | None:
     """`media` with what trackio's value says; None for what is none, or has lost its file."""
-    from trackio.utils import MEDIA_DIR
-
     type = str(value.get("_type")).removeprefix("trackio.")
     if type in KINDS:
         kind, format = KINDS[type]
@@ -129,14 +118,12 @@ def _media(value: dict[str, Any], media: Media) -> Media | None:
         elif type == "table":
             inline = {"columns": list(inline[0]) if inline else [], "rows": [list(map(told, row.values())) for row in inline]}
         return msgspec.structs.replace(media, kind=kind, format=format, inline=inline)
-    path = MEDIA_DIR / str(value.get("file_path", ""))
-    if not path.is_file():
+    file = store.media(str(value.get("file_path", "")))
+    if file is None:
         return None
-    with path.open("rb") as file:
-        ref = FileRef(path.name, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
-    named = path.name.partition("-")[0]  # tells figures from images
+    named = file.path.partition("-")[0]  # tells figures from images
     kind = named if TYPES.get(named) == type or (named, type) == ("figure", "html") else type
-    return msgspec.structs.replace(media, kind=kind, format="" if kind == "file" else path.suffix[1:], file=ref)
+    return msgspec.structs.replace(media, kind=kind, format="" if kind == "file" else PurePath(file.path).suffix[1:], file=file)
 
 
 def _artifact(found: dict[str, Any], ours: bool) -> Artifact:

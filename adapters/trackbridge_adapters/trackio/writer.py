@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
-from trackbridge.deviations import Deviation, Ledger, unpack
+from trackbridge.deviations import Deviation, Ledger, Reason, unpack
 from trackbridge.errors import Rejected
 from trackbridge.projection import MediaItem
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
+from trackbridge_adapters.trackio.folder import Row, Store
 from trackbridge_adapters.trackio.layout import (
+    ARRIVAL,
     CREATED,
     DIGEST,
     END,
@@ -25,7 +24,6 @@ from trackbridge_adapters.trackio.layout import (
     OURS,
     PATHS,
     PROJECT,
-    PROJECTION,
     SIDECAR_TYPE,
     STATUS,
     SUMMARY,
@@ -40,7 +38,6 @@ from trackbridge_adapters.trackio.layout import (
     project_name,
     shown,
     sidecar_name,
-    storage,
 )
 
 ROWS = 5000
@@ -53,18 +50,16 @@ FREE = frozenset({float, bool, type(None)})
 class Writer:
     """Collects rows, and hands them over at each flush. The configuration is written whole whenever an entry changed."""
 
-    def __init__(self, folder: Path, project: str) -> None:
-        self._folder, self._chosen = folder, project
+    def __init__(self, store: Store, project: str) -> None:
+        self._store, self._chosen = store, project
 
     def open(self, run: RunInfo, position: Position | None) -> Position:
         project = self._chosen or run.project
         self._run, self._project = run, project_name(project)
-        self._begin()
-        with storage(self._folder) as store:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            record = next((one for one in store.get_run_records(self._project) if one["id"] == run.id), None)
-            self._name = record["name"] if record else run.name or run.id
-            self._config: dict[str, Any] = dict(store.get_run_config(self._project, run_id=run.id) or {})
+        self._rows: list[Row] = []
+        record = next((one for one in self._store.records(self._project) if one["id"] == run.id), None)
+        self._name = record["name"] if record else run.name or run.id
+        self._config: dict[str, Any] = dict(self._store.configs(self._project).get(run.id, {})) if record else {}
         self._config |= {GROUP: run.group or None, CREATED: iso(run.start), PROJECT: shown(project), STATUS: str(Status.RUNNING)}
         self._config |= {OURS + name: shown(value) for name in ("job_type", "notes", "provenance") if (value := getattr(run, name))}
         self._config.setdefault(TAGS, list(run.tags))
@@ -72,12 +67,6 @@ class Writer:
         self._changed = True
         self._held = position if record and position else Position()
         return self.flush()
-
-    def _begin(self) -> None:
-        self._rows: list[dict[str, Any]] = []
-        self._steps: list[int] = []
-        self._times: list[str] = []
-        self._ids: list[str] = []
 
     def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
         ledger = Ledger()
@@ -104,18 +93,14 @@ class Writer:
         if self._rows or self._changed:
             if not self._rows:  # the configuration comes with a row; and one without values makes an empty run visible
                 self._row({}, 0, self._run.start, self._run.id)
-            with storage(self._folder) as store:
-                config = self._config if self._changed else None
-                store.bulk_log(
-                    self._project, self._name, self._rows, self._steps, self._times, config=config, log_ids=self._ids, run_id=self._run.id
-                )
-            self._begin()
+            self._store.log(self._project, self._name, self._run.id, self._rows, self._config if self._changed else None)
+            self._rows = []
             self._changed = False
         return self._held
 
     def attach(self, sidecar: bytes, digest: str) -> None:
         self.flush()
-        with tempfile.TemporaryDirectory(prefix="trackbridge-") as scratch, storage(self._folder):
+        with tempfile.TemporaryDirectory(prefix="trackbridge-") as scratch:
             local = Path(scratch, "journal")
             local.write_bytes(sidecar)
             self._commit(sidecar_name(self._run.id), SIDECAR_TYPE, None, [self._staged(local, SIDECAR_FILE)], None, overwrite=True)
@@ -128,14 +113,10 @@ class Writer:
         self.flush()
 
     def place(self) -> Place:
-        sync = f"TRACKIO_DIR={shlex.quote(str(self._folder))} trackio sync --project {shlex.quote(self._project)} --space-id USER/SPACE"
-        return Place(self._run.id, str(self._folder), hint=sync)
+        return self._store.place(self._project, self._run.id)
 
     def _row(self, values: dict[str, Any], step: int, time: int, log_id: str) -> None:
-        self._times.append(iso(time))  # first: it refuses a time that no calendar has
-        self._rows.append(values)
-        self._steps.append(step)
-        self._ids.append(log_id)
+        self._rows.append(Row(values, step, iso(time), log_id))
 
     def _identity(self, record: Record) -> str:
         return f"{self._run.id}/{record.shard}/{record.sequence}"
@@ -143,7 +124,9 @@ class Writer:
     def _metrics(self, record: Record, event: Metrics, ledger: Ledger) -> None:
         values, step = event.values, event.step
         if step is None or not in_range(step) or not FREE.issuperset(map(type, values.values())):
-            values, step = PROJECTION.scalars(ledger, event), event.call if step is None else step
+            values, step = self._store.projection.scalars(ledger, event), event.call if step is None else step
+        elif values and not self._store.timed:
+            ledger.add(Deviation(Reason.TIMESTAMP, "time", len(values), ARRIVAL))
         keys = tuple(values)
         named = names(keys)
         if keys:
@@ -151,7 +134,7 @@ class Writer:
 
     def _media(self, record: Record, event: Media, ledger: Ledger) -> None:
         item = MediaItem.of(event)
-        held = PROJECTION.held(ledger, "media", item, event.key, f"{event.kind} {event.format}")
+        held = self._store.projection.held(ledger, "media", item, event.key, f"{event.kind} {event.format}")
         if held is None:
             return
         if not in_range(held.step or 0):
@@ -169,47 +152,34 @@ class Writer:
         else:
             place = Path(run, str(step), f"{event.kind}-{ref.digest[:16]}.{file_name(event.format)}")
             kind = "html" if event.format == "html" else kind
-        with storage(self._folder):
-            from trackio.utils import MEDIA_DIR, project_media_dir
-
-            path = project_media_dir(self._project) / place
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{ref.digest[:16]}.part")
-            shutil.copyfile(source, partial)
-            os.replace(partial, path)
-            return {"_type": f"trackio.{kind}", "file_path": str(path.relative_to(MEDIA_DIR)), "caption": event.meta.get("caption")}
+        self._store.put(self._project, place, source)
+        return {"_type": f"trackio.{kind}", "file_path": f"{self._project}/{place}", "caption": event.meta.get("caption")}
 
     def _artifact(self, event: Artifact) -> None:
-        uri = (event.uri if "://" in event.uri else Path(event.uri or "/").as_uri()).replace(" ", "%20")
-        files = [(PATHS.encode(ref.path), ref, self._run.content(ref) if ref.digest else None) for ref in event.files]
-        with storage(self._folder):
-            from trackio import cas
-
-            cas.assert_manifest_paths_compatible([path for path, _, _ in files])
-            manifest = [
-                self._staged(source, path) if source else {"path": path, "ref": uri, "digest": uri, "size": ref.size}
-                for path, ref, source in files
-            ]
-        about = {key: shown(value) for key, value in event.metadata.items()}
-        plain_name, other_name = artifact_names(event.name, event.type)
-        try:
-            self._commit(plain_name, event.type, event.name if plain_name != event.name else None, manifest, about)
-        except ValueError:  # it is the name of an artifact of another type
-            self._commit(other_name, event.type, event.name, manifest, about)
-
-    def _staged(self, source: Path, path: str) -> dict[str, Any]:
         from trackio import cas
 
-        digest, size = cas.stage_blob_into_project(source, self._project)
+        uri = (event.uri if "://" in event.uri else Path(event.uri or "/").as_uri()).replace(" ", "%20")
+        files = [(PATHS.encode(ref.path), ref, self._run.content(ref) if ref.digest else None) for ref in event.files]
+        cas.assert_manifest_paths_compatible([path for path, _, _ in files])
+        manifest = [
+            self._staged(source, path) if source else {"path": path, "ref": uri, "digest": uri, "size": ref.size}
+            for path, ref, source in files
+        ]
+        about = {key: shown(value) for key, value in event.metadata.items()}
+        name, other_name = artifact_names(event.name, event.type)
+        taken = self._store.artifact(self._project, name)
+        if taken is not None and taken["type"] != event.type:
+            name = other_name
+        self._commit(name, event.type, event.name if name != event.name else None, manifest, about)
+
+    def _staged(self, source: Path, path: str) -> dict[str, Any]:
+        digest, size = self._store.stage(self._project, source)
         return {"path": path, "digest": digest, "size": size}
 
     def _commit(self, name: str, kind: str, description: str | None, manifest: Any, metadata: Any, overwrite: bool = False) -> None:
-        if not manifest:
-            return  # a folder without files
-        with storage(self._folder) as store:
-            store.commit_artifact_version(
-                self._project, name, kind, description, manifest, metadata, None, self._name, self._run.id, overwrite
-            )
+        if manifest:  # else it is a folder without files
+            artifact = {"name": name, "type": kind, "description": description, "manifest": manifest, "metadata": metadata}
+            self._store.commit(self._project, self._name, self._run.id, **artifact, overwrite=overwrite)
 
     def _describe(self, event: AnyEvent) -> None:
         if isinstance(event, Config):

@@ -18,7 +18,7 @@ continues a run after a kill knows from it what is held.
 The client's ``log`` returns before its own process has written anything: `flush` reads the log until the last row is in it. That log is on
 this disk, online too, and the client uploads some seconds later. Whether it has, it tells at the end alone: `close` waits for that as long as
 something moves, and a log that was not uploaded whole, since a process was killed, an outage went on, or the key was refused, is uploaded by what
-``wandb sync`` does before the run is opened again.
+``wandb sync`` does before the run is opened again, without the rows that the server has: the command by itself repeats them.
 
 In a process that a W&B agent started, the run is the agent's: its id, its project, its sweep, and the hyper-parameters that the search chose.
 """

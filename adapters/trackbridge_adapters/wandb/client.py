@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -120,7 +121,8 @@ def finish(run: Any, exit_code: int) -> None:
 
 
 def upload(logs: Sequence[Path], options: dict[str, str]) -> None:
-    """What ``wandb sync`` does with these logs of a run; a log that is uploaded gets the client's mark."""
+    """What ``wandb sync`` does with the logs of a run, in their order; a log that is uploaded gets the client's mark or ours. Rows that the server has
+    already are left out: the client puts what it uploads behind the server's last line, wherever the log begins."""
     import wandb
     from wandb.sdk.lib import wbauth
 
@@ -135,7 +137,7 @@ def upload(logs: Sequence[Path], options: dict[str, str]) -> None:
     nothing = dict.fromkeys(("entity", "project", "run_id", "job_type"), "")
 
     async def prepare() -> str:
-        handle = await service.init_sync(set(logs), settings, cwd=None, live=False, tag_replacements={}, **nothing)
+        handle = await service.init_sync({part}, settings, cwd=None, live=False, tag_replacements={}, **nothing)
         return str((await handle.wait_async(timeout=INIT_SECONDS)).id)
 
     async def sync() -> Any:
@@ -145,10 +147,33 @@ def upload(logs: Sequence[Path], options: dict[str, str]) -> None:
         status = await (await service.sync_status(task)).wait_async(timeout=POLL_SECONDS)
         return [operation for one in status.stats for operation in one.operations]
 
-    task = client.asyncer.run(prepare)
-    done = _watched(lambda: client.asyncer.run(sync), operations)
-    if not all(map(layout.is_uploaded, logs)):
-        raise Unavailable(" ".join(message.content for message in done.messages) or "the server refuses what the client held")
+    held = layout.rows_until(logs, _last_line(logs, settings))
+    for log, count in zip(logs, held, strict=True):
+        if not layout.is_uploaded(log):
+            with layout.rest(log, count) as part:
+                task = client.asyncer.run(prepare)
+                done = _watched(lambda: client.asyncer.run(sync), operations)
+            if not layout.is_uploaded(log):
+                raise Unavailable(" ".join(message.content for message in done.messages) or "the server refuses what the client held")
+
+
+LAST_LINE = """query RunResumeStatus($project: String, $entity: String, $name: String!) {
+  model(name: $project, entityName: $entity) { bucket(name: $name, missingOk: true) { historyTail } }
+}"""
+
+
+def _last_line(logs: Sequence[Path], settings: Any) -> dict[str, Any] | None:
+    """The last line of the history of the run of these logs, as the server has it; None if it has none."""
+    from wandb.apis.public.service_api import ServiceApi
+
+    run = layout.held([layout.Fragment(log) for log in logs], rows=False).run
+    if run is None:
+        return None
+    wanted = {"project": run.project, "entity": run.entity or None, "name": run.run_id}
+    answer = ServiceApi(settings, timeout=INIT_SECONDS).execute_graphql(LAST_LINE, wanted)
+    bucket = (answer.get("model") or {}).get("bucket") or {}
+    tail = json.loads(bucket.get("historyTail") or "[]")
+    return json.loads(tail[-1]) if tail else None
 
 
 def _watched(work: Callable[[], Any], operations: Callable[[], Any]) -> Any:

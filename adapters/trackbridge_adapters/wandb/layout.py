@@ -6,10 +6,11 @@ message. The vendor ships no reader for it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ UPLOADED = "trackbridge.uploaded"
 GIVEN_UP = ("filestream: fatal error", "runfiles: CreateRunFiles returned error")
 
 FULL, FIRST, MIDDLE, LAST = range(1, 5)
-BLOCK = 1 << 15
+START, BLOCK = 7, 1 << 15
 HEAD = struct.Struct("<IHB")
 
 
@@ -42,7 +43,7 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset = 7
+        self._offset = START
         self._parts: list[bytes] = []
 
     def new(self) -> Iterator[bytes]:
@@ -61,7 +62,7 @@ class Log:
 
     def holds(self, text: bytes, tail: int = 2 * BLOCK) -> bool:
         """Whether a whole record in the last `tail` bytes holds `text`. Reads no more than these, from the begin of a block."""
-        start = max(7, (self.size() - tail) // BLOCK * BLOCK)
+        start = max(START, (self.size() - tail) // BLOCK * BLOCK)
         data = self._read(start)
         parts: list[bytes] = []
         whole = 0
@@ -135,6 +136,56 @@ def _is_row(payload: bytes) -> bool:
     while payload[place : place + 1] >= b"\x80":
         place += 1
     return payload[:1] == b"\x08" and payload[place + 1 : place + 2] in (b"\x12", b"\x1a")
+
+
+def rows_until(logs: Sequence[Path], last: dict[str, Any] | None) -> list[int]:
+    """How many rows of each of these logs of one run come before the end of `last`, a line of the server; none where it is not among them."""
+    counts, until = [0] * len(logs), [0] * len(logs)
+    for place, log in enumerate(logs):
+        for row in (entry for entry in entries(log) if isinstance(entry, Row)):
+            counts[place] += 1
+            if last is not None and all(row.values.get(name) == last.get(name) for name in ("_step", "_timestamp")):
+                until = list(counts)
+    return until
+
+
+@contextlib.contextmanager
+def rest(log: Path, count: int) -> Iterator[Path]:
+    """`log` without its first `count` rows: a log beside it. When the block ends, it is noted whether the client has uploaded that one."""
+    part = log.with_name("rest.wandb") if count else log
+    try:
+        if count:
+            _copy(log, part, count)
+        yield part
+    finally:
+        if count:
+            if is_uploaded(part):
+                (log.parent / UPLOADED).touch()
+            part.unlink(missing_ok=True)
+            part.with_name(f"{part.name}.synced").unlink(missing_ok=True)
+
+
+def _copy(log: Path, to: Path, count: int) -> None:
+    """Write the records of `log` to another log, without the first `count` rows."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    with log.open("rb") as file:
+        made = bytearray(file.read(START))
+    for payload in Log(log).new():
+        if count and _is_row(payload) and Record.FromString(payload).WhichOneof("record_type") == "history":
+            count -= 1
+            continue
+        left, first = memoryview(payload), True
+        while first or left:
+            space = BLOCK - len(made) % BLOCK - HEAD.size
+            if space < 0:
+                made += bytes(space + HEAD.size)
+                continue
+            part, left = left[:space], left[space:]
+            kind = (FIRST if first else MIDDLE) if left else (FULL if first else LAST)
+            made += HEAD.pack(zlib.crc32(part, zlib.crc32(bytes([kind]))), len(part), kind) + part
+            first = False
+    to.write_bytes(made)
 
 
 def is_exit(payload: bytes) -> bool:

@@ -58,7 +58,7 @@ class Writer:
         self._folder, self._project, self._online, self._options = folder, project, online, options
 
     def open(self, run: RunInfo, position: Position | None) -> Position:
-        self._source = run
+        self._source, self._ledger = run, Ledger()
         with client.outage():
             self._folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self._folder, os.W_OK | os.X_OK):  # the client would go to a temporary folder
@@ -98,7 +98,6 @@ class Writer:
         return opened if position is not None else Position({}, opened.token)  # without a cursor all comes again; what is held is skipped
 
     def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
-        ledger = Ledger()
         with client.outage():
             for index, record in enumerate(batch):
                 shard, following = record.shard, self._next.get(record.shard, 0)
@@ -106,7 +105,7 @@ class Writer:
                 if sequence < following:
                     continue
                 try:
-                    row = self._taken(record.event, ledger)
+                    row = self._taken(record.event, self._ledger)
                 except (TypeError, ValueError, LookupError) as error:
                     raise Rejected(f"{type(record.event).__name__}: {error}", index) from error
                 self._next[shard] = sequence + 1
@@ -114,7 +113,8 @@ class Writer:
                     self._unmarked.add(shard)
                 else:
                     self._row(shard, row)
-        return ledger.rows()
+        deviations, self._ledger = self._ledger.rows(), Ledger()
+        return deviations
 
     def _taken(self, event: AnyEvent, ledger: Ledger) -> dict[str, Any] | None:
         """Hand `event` to the client; or the row that does so."""
