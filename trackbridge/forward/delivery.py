@@ -27,6 +27,9 @@ from trackbridge.summary import Summarizer
 BATCH_POINTS = 20_000
 """At most about so many points go to a Writer at once: it bounds the memory, and what is sent again after a kill."""
 
+MANY = 1000
+"""Records that a Writer is given before a flush is due; fewer wait for it: many trackers take as long for one record as for a hundred."""
+
 FLUSH_SECONDS = 1.0
 """The pause between two flushes, and so about the age of what is confirmed, while a run goes on."""
 
@@ -114,10 +117,10 @@ class Delivery:
         assert self._reader is not None
         dead = self._writer_is_dead()
         complete = self._complete(dead)  # asked before the look: a process may log once more, and die, after it
-        read = [] if self._pending else self._reader.poll(over=dead)
+        read = [] if len(self._pending) >= MANY else self._reader.poll(over=dead)
         self._pending += [routed for record in read if (routed := self._route(record)) is not None]
         self._latest = max((record.event.time for record in read), default=self._latest)
-        if self._pending:
+        if self._pending and (complete or len(self._pending) >= MANY or self._due()):
             self._write(writer)
             if not self._due():
                 return True
@@ -128,12 +131,12 @@ class Delivery:
         if complete and not read:
             self._close(writer)
             return True
-        return bool(read)
+        return len(read) >= MANY or (bool(read) and self._complete(dead))
 
     @property
     def settled(self) -> bool:
         """Whether the tracker has confirmed all that it was given."""
-        return not self._unflushed
+        return not self._pending and not self._unflushed
 
     def _due(self) -> bool:
         """Whether it is time for a flush; at once when so much waits that it takes memory."""
