@@ -9,7 +9,7 @@ from trackbridge.testing.suite import *  # noqa: F403
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     with mlflow_server(tmp_path_factory.mktemp("server")) as url:
         yield Subject("mlflow", url)

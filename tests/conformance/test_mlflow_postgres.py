@@ -11,7 +11,7 @@ from trackbridge.testing.suite import *  # noqa: F403
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     folder = tmp_path_factory.mktemp("server")
     with postgres() as store, mlflow_server(folder, store=store) as url:

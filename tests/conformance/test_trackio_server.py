@@ -9,7 +9,7 @@ from trackbridge.testing.suite import *  # noqa: F403
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     with trackio_server(tmp_path_factory.mktemp("server") / "trackio", "token") as url:
         yield Subject("trackio", url, environment=(("TRACKIO_WRITE_TOKEN", "token"),))

@@ -4,6 +4,6 @@ from trackbridge.testing import Subject
 from trackbridge.testing.suite import *  # noqa: F403
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def subject() -> Subject:
     return Subject("wandb")

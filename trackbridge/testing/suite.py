@@ -4,11 +4,11 @@
     from trackbridge.testing import Subject
     from trackbridge.testing.suite import *
 
-    @pytest.fixture(scope="session", params=["{}/target", "sqlite:///{}/tracker.db"])   # a location for each flavour; {}: a fresh folder
+    @pytest.fixture(scope="module", params=["{}/target", "sqlite:///{}/tracker.db"])   # a location for each flavour; {}: a fresh folder
     def subject(request):
         return Subject("mytracker", request.param)
 
-`subject` is the only thing to write: a :class:`~trackbridge.testing.Subject`, of session scope. Parametrize it over what the adapter declares
+`subject` is the only thing to write: a :class:`~trackbridge.testing.Subject`, of the scope of the module or a wider one. Parametrize it over what the adapter declares
 differently (flavours). Everything runs in processes of its own; the canonical runs are delivered and read once for all tests. It needs pytest
 and hypothesis. On the command line, without either: ``python -m trackbridge.testing.check mytracker``.
 
@@ -33,7 +33,7 @@ from trackbridge.testing.subject import Subject
 __all__ = ["TestCircle", "TestContract", "TestDelivery", "TestKilled", "TestProperties", "lab"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The subject in its sandbox."""
     found = Lab(subject, tmp_path_factory.mktemp("conformance"))
