@@ -13,30 +13,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from trackbridge import TrackBridgeError
-from trackbridge_examples.sweep.conduct import Settings, conduct
-from trackbridge_examples.sweep.engines import ENGINES
+from trackbridge_examples.sweep.conduct import Settings, conduct, make_console
 from trackbridge_examples.sweep.examples import EXAMPLES, check
 from trackbridge_examples.sweep.grid import make_tasks, parse_grid
+from trackbridge_examples.sweep.options import add_engine_options
 from trackbridge_examples.sweep.results import summaries, summary_table
-from trackbridge_examples.training import positive
-
-WIDTH = 160  # of tables that are written to a file or a pipe
-
-
-def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say where runs are made and read back."""
-    parser.add_argument("--engine", choices=ENGINES, default="joblib", help="this machine, or a Ray cluster (%(default)s)")
-    parser.add_argument("--jobs", type=positive, help="runs at the same time (as many as there are cores)")
-    parser.add_argument("--source", help="where finished runs are read back from: a backend (the journals)")
-
-
-def make_console() -> Console:
-    """Standard output, where a table in a file or pipe is not cut at 80 columns."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH)
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs what is missing of a sweep, then ends the process with the exit code of its description, except where that is 0."""

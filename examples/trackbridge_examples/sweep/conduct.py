@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from trackbridge_examples.sweep.engines import ENGINES, Job
 from trackbridge_examples.sweep.grid import Task
 from trackbridge_examples.sweep.results import finished_runs, running_keys
 
+WIDTH = 160  # of what is written to a file or a pipe
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -23,6 +26,11 @@ class Settings:
     engine: str = "joblib"
     jobs: int | None = None
     source: str | None = None
+
+
+def make_console() -> Console:
+    """Standard output, where a table in a file or pipe is not cut at 80 columns."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
 def conduct(tasks: Sequence[Task], settings: Settings, console: Console) -> bool:

@@ -86,7 +86,8 @@ def with_ray(jobs: Sequence[Job], at_once: int | None) -> Iterator[Outcome]:
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
     start = ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(_run_on_node)
-    waiting, running = list(reversed(jobs)), dict[Any, Job]()
+    waiting = list(reversed(jobs))
+    running: dict[Any, Job] = {}
     while waiting or running:
         while waiting and len(running) < (at_once or len(jobs)):
             job = waiting.pop()
