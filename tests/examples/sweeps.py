@@ -15,19 +15,12 @@ import trackbridge
 from . import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
-WITH_TINY = "from tests.examples import sweeps; sweeps.use_tiny(); import sys; from trackbridge_examples.sweep import command; command.main()"
+WITH_TINY = "import pytest; from tests.examples import sweeps; sweeps.use_tiny(pytest.MonkeyPatch()); from trackbridge_examples.sweep import command; command.main()"
 
 
-def use_tiny() -> None:
-    examples.EXAMPLES["tiny"] = tiny.parse
-    conduct.module = lambda task: f"tests.examples.{task.example}"
-
-
-@pytest.fixture
-def with_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(examples.EXAMPLES, "tiny", tiny.parse)
-    monkeypatch.setattr(conduct, "module", lambda task: f"tests.examples.{task.example}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+def use_tiny(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(examples.EXAMPLES, "tiny", tiny.parse)
+    patch.setattr(conduct, "module", lambda task: f"tests.examples.{task.example}")
 
 
 def sweep(*words: str) -> int:

@@ -21,7 +21,9 @@ def trained(ranks: str, folder: Path) -> RunData:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACKBRIDGE_")}
     environment |= {"TRACKBRIDGE_DIR": str(folder / ranks), "TRACKBRIDGE_RANKS": ranks, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, "-m", "trackbridge_examples.data_parallel", "--smoke"], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "-m", "trackbridge_examples.data_parallel", "--smoke"], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     (info,) = trackbridge.runs(f"journal:{folder / ranks}")
     return trackbridge.read(folder / ranks / info.id)

@@ -69,7 +69,9 @@ def test_the_same_seed_logs_the_same_bits_and_another_seed_does_not(runs: list[R
     assert first.series("train/loss") != other.series("train/loss")
 
 
-def test_digits_that_stand_in_are_told(runs: list[RecordedRun], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_digits_that_stand_in_are_told(
+    runs: list[RecordedRun], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def unavailable() -> None:
         raise data.DatasetUnavailable("no apt-get here")
 
@@ -89,7 +91,9 @@ def test_training_and_validation_share_no_image(count: int) -> None:
     assert abs(len(first.labels) - len(second.labels)) <= 1
 
 
-@pytest.mark.parametrize("argv", [["--lr", "0"], ["--lr", "nan"], ["--weight-decay", "-1"], ["--weight-decay", "inf"], ["--optimizer", "lion"]])
+@pytest.mark.parametrize(
+    "argv", [["--lr", "0"], ["--lr", "nan"], ["--weight-decay", "-1"], ["--weight-decay", "inf"], ["--optimizer", "lion"]]
+)
 def test_settings_that_cannot_be_are_refused(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
         options.parse(argv, None)
@@ -117,7 +121,9 @@ def test_grids_are_widened_alike_and_only_where_a_best_lies_at_an_edge(choose: A
 
 
 def test_the_highest_accuracy_is_selected_of_equals_the_gentlest() -> None:
-    assert selected({Setting(0.1, 0.0): 80.0, Setting(0.3, 1e-4): 81.0, Setting(0.3, 0.0): 81.0, Setting(1.0, 0.0): 81.0}) == Setting(0.3, 0.0)
+    assert selected({Setting(0.1, 0.0): 80.0, Setting(0.3, 1e-4): 81.0, Setting(0.3, 0.0): 81.0, Setting(1.0, 0.0): 81.0}) == Setting(
+        0.3, 0.0
+    )
 
 
 BEST = {"sgd": Setting(0.1, 1e-4), "adam": Setting(1e-4, 0.0), "adamw": Setting(1e-2, 1e-2), "madgrad": Setting(3e-3, 1e-5)}
@@ -182,7 +188,10 @@ def test_a_best_that_no_widening_reaches_is_told_to_lie_at_the_edge(monkeypatch:
     rows = study.run_study(study_args(), make_console())
     (adam,) = [row for row in rows if row.optimizer == "adam"]
     assert edges(adam.grid, adam.best) == "learning rate"
-    assert dict(zip(study.comparison_table([adam]).columns, study.comparison_table([adam]).rows[0], strict=True))["at the grid's edge"] == "learning rate"
+    assert (
+        dict(zip(study.comparison_table([adam]).columns, study.comparison_table([adam]).rows[0], strict=True))["at the grid's edge"]
+        == "learning rate"
+    )
 
 
 def test_a_study_whose_runs_fail_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

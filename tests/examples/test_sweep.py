@@ -16,7 +16,7 @@ from trackbridge_examples.sweep.results import mean_and_spread, summary_table
 import trackbridge
 from trackbridge.identity import RUN_ID
 
-from .sweeps import begin_sweep, statuses, sweep, until, with_tiny  # noqa: F401
+from .sweeps import begin_sweep, statuses, sweep, until
 
 NAMES = st.text("abcdefgh-", min_size=1, max_size=6)
 VALUES = st.lists(st.text("0123456789.xyz", min_size=1, max_size=5), min_size=1, max_size=4, unique=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from .sweeps import statuses, sweep, with_tiny  # noqa: F401
+from .sweeps import statuses, sweep
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'trackbridge[ray]'")
 
@@ -13,7 +13,7 @@ NODES = 2
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch, with_tiny: None) -> Iterator[Any]:  # noqa: F811
+def cluster(monkeypatch: pytest.MonkeyPatch, with_tiny: None) -> Iterator[Any]:
     """A head that computes nothing, and nodes with a core each."""
     from ray.cluster_utils import Cluster
 

@@ -16,7 +16,7 @@ from rich.table import Table
 import trackbridge
 from trackbridge_examples.madgrad.protocol import GRIDS, SEARCH_SEED, SEEDS, WIDENINGS, Grid, Setting, edges, selected, widened
 from trackbridge_examples.madgrad.train import SELECTED_BY
-from trackbridge_examples.sweep.conduct import Settings, conduct
+from trackbridge_examples.sweep.conduct import Plan, conduct
 from trackbridge_examples.sweep.grid import Task
 from trackbridge_examples.sweep.results import finished_runs, mean_and_spread, summaries
 
@@ -41,7 +41,7 @@ class Study:
 
     def __init__(self, args: argparse.Namespace, console: Console) -> None:
         self.fixed = tuple(word for name in PASSED_ON for word in (f"--{name.replace('_', '-')}", str(getattr(args, name))))
-        self.settings = Settings(args.group or "madgrad-study", args.engine, args.jobs, args.source)
+        self.plan = Plan(args.group or "madgrad-study", args.engine, args.jobs, args.source)
         self.console = console
 
     def task(self, optimizer: str, setting: Setting, seed: int) -> Task:
@@ -55,9 +55,9 @@ class Study:
             SystemExit: a run failed; the same command goes on with the study.
         """
         tasks = list(tasks)
-        if not conduct(tasks, self.settings, self.console):
+        if not conduct(tasks, self.plan, self.console):
             raise SystemExit("the study cannot go on without these runs")
-        found = summaries(tasks, self.settings.source, self.settings.group)
+        found = summaries(tasks, self.plan.source, self.plan.group)
         return {task: float(found[task][metric]) for task in tasks}
 
     def search(self, grids: Mapping[str, Grid]) -> dict[str, dict[Setting, float]]:
@@ -99,9 +99,9 @@ class Study:
         """Validation accuracy by epoch of each optimizer's best setting: the mean over seeds, and the range."""
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axes = figure.add_subplot(xlabel="epoch", ylabel="validation accuracy, %", title=f"mean and range of {len(SEEDS)} seeds")
-        ids = finished_runs(self.settings.source, self.settings.group)
+        ids = finished_runs(self.plan.source, self.plan.group)
         for row in rows:
-            runs = [trackbridge.read(ids[self.task(row.optimizer, row.best, seed).key], self.settings.source) for seed in SEEDS]
+            runs = [trackbridge.read(ids[self.task(row.optimizer, row.best, seed).key], self.plan.source) for seed in SEEDS]
             series = [[float(point["value_any"]) for point in run.rows() if point["key"] == SELECTED_BY] for run in runs]
             by_epoch = list(zip(*series, strict=True))
             epochs = range(1, len(by_epoch) + 1)
@@ -174,7 +174,9 @@ def run_study(args: argparse.Namespace, console: Console) -> list[Row]:
     grids, found = study.wide_search(GRIDS)
     rows = study.compare(grids, found)
     tables = {"results": comparison_table(rows), "weight_decay": decay_table(rows)}
-    with trackbridge.init(project=args.project, name="madgrad-study", group=study.settings.group, job_type="study", tags=["madgrad", "study"]) as run:
+    with trackbridge.init(
+        project=args.project, name="madgrad-study", group=study.plan.group, job_type="study", tags=["madgrad", "study"]
+    ) as run:
         trackbridge.log({**tables, "search": search_table(found), "curves": trackbridge.Figure(study.curves(rows))}, step=0)
         for row in rows:
             run.summary[f"{TEST}/{row.optimizer}"] = statistics.fmean(row.tests[row.best])

@@ -14,11 +14,12 @@ import sys
 from collections.abc import Sequence
 
 from trackbridge import TrackBridgeError
-from trackbridge_examples.sweep.conduct import Settings, conduct, make_console
+from trackbridge_examples.sweep.conduct import Plan, conduct, make_console
 from trackbridge_examples.sweep.examples import EXAMPLES, check
 from trackbridge_examples.sweep.grid import make_tasks, parse_grid
 from trackbridge_examples.sweep.options import add_engine_options
 from trackbridge_examples.sweep.results import summaries, summary_table
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs what is missing of a sweep, then ends the process with the exit code of its description, except where that is 0."""
@@ -37,15 +38,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_engine_options(parser)
     args = parser.parse_args(words[:at])
     console = make_console()
-    settings = Settings(args.group or f"sweep-{args.example}", args.engine, args.jobs, args.source)
+    plan = Plan(args.group or f"sweep-{args.example}", args.engine, args.jobs, args.source)
     try:
         tasks = make_tasks(args.example, parse_grid(args.grid), words[at + 1 :])
         check(tasks)
     except ValueError as error:
         parser.error(str(error))
     try:
-        complete = conduct(tasks, settings, console)
-        console.print(summary_table(summaries(tasks, settings.source, settings.group), args.metrics))
+        complete = conduct(tasks, plan, console)
+        console.print(summary_table(summaries(tasks, plan.source, plan.group), args.metrics))
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
