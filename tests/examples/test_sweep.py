@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,15 +138,18 @@ def test_a_killed_sweep_is_taken_up_where_it_was(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("with_tiny")
-def test_ctrl_c_stops_a_sweep_that_the_same_command_takes_up() -> None:
-    grid = ("--grid", "behave=wait,well", "seed=1,2", "--jobs", "1")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_stops_a_sweep_that_the_same_command_takes_up(jobs: int) -> None:
+    grid = ("--grid", "behave=wait,well", "seed=1,2", "--jobs", str(jobs))
+    begun = {("wait", seed) for seed in range(1, jobs + 1)}
     process = begin_sweep(*grid)
-    until(lambda: statuses() == {("wait", 1): ["running"]}, process)
+    until(lambda: statuses() == dict.fromkeys(begun, ["running"]), process)
     os.killpg(process.pid, signal.SIGINT)
     told, _ = process.communicate()
     assert process.returncode == 130, told
     assert "the same command goes on" in told
-    assert statuses() == {("wait", 1): ["failed"]}
+    until(lambda: "running" not in sum(statuses().values(), []))
+    assert statuses().keys() == begun
     Path("go").touch()
     assert sweep(*grid) == 0
 
@@ -179,8 +183,6 @@ def test_why_a_process_failed(code: int, output: str, complaint: str) -> None:
 
 @pytest.mark.usefixtures("with_tiny")
 def test_without_ray_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SystemExit, match=r"pip install 'trackbridge\[ray\]'"):
         command.main(["tiny", "--grid", "seed=1", "--engine", "ray"])
