@@ -143,12 +143,12 @@ def test_ctrl_c_stops_a_sweep_that_the_same_command_takes_up(jobs: int) -> None:
     grid = ("--grid", "behave=wait,well", "seed=1,2", "--jobs", str(jobs))
     begun = {("wait", seed) for seed in range(1, jobs + 1)}
     process = begin_sweep(*grid)
-    until(lambda: statuses() == dict.fromkeys(begun, ["running"]), process)
+    until(lambda: statuses() == {key: ["running"] for key in begun}, process)
     os.killpg(process.pid, signal.SIGINT)
     told, _ = process.communicate()
     assert process.returncode == 130, told
     assert "the same command goes on" in told
-    until(lambda: "running" not in sum(statuses().values(), []))
+    until(lambda: ["running"] not in statuses().values())
     assert statuses().keys() == begun
     Path("go").touch()
     assert sweep(*grid) == 0
