@@ -40,14 +40,15 @@ def train(args: argparse.Namespace) -> dict[str, float]:
     steps = args.epochs * (len(train_set.labels) // args.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps, pct_start=0.2, cycle_momentum=False)
 
+    name = f"{args.optimizer}-lr{args.lr:g}-decay{args.weight_decay:g}-seed{args.seed}"
     started = time.process_time()
     with trackbridge.init(
         project=args.project,
-        name=f"{args.optimizer}-lr{args.lr:g}-decay{args.weight_decay:g}-seed{args.seed}",
+        name=name,
         group=args.group or f"madgrad-seed{args.seed}",
         tags=["madgrad", args.optimizer],
         config={
-            **{name: value for name, value in vars(args).items() if name not in NOT_SETTINGS},
+            **{option: value for option, value in vars(args).items() if option not in NOT_SETTINGS},
             "dataset": dataset.name,
             "dataset_note": dataset.note,
             "train_images": len(train_set.labels),
@@ -89,7 +90,7 @@ def train(args: argparse.Namespace) -> dict[str, float]:
             if args.log_level != "light":
                 values |= histograms(model, gradients=args.log_level == "heavy")
             trackbridge.log(values, step=step)
-            print(f"{run.name} epoch {epoch}: validation accuracy {results[SELECTED_BY]:.1f} % on {dataset.name}")
+            print(f"{name} epoch {epoch}: validation accuracy {results[SELECTED_BY]:.1f} % on {dataset.name}")
 
         predictions, losses = evaluate(model, *dataset.test, grey_input)
         results |= {"test/accuracy": accuracy(predictions == dataset.test.labels), "test/loss": float(losses.mean())}
