@@ -68,7 +68,9 @@ def test_a_bad_value_is_refused_before_anything_runs(grid: list[str], reason: st
     with pytest.raises(SystemExit) as end:
         command.main(["bias", "--grid", *grid])
     assert end.value.code == 2
-    assert reason in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert reason in told
+    assert told.count("error: ") == 1
     assert not Path(os.environ["TRACKBRIDGE_DIR"]).exists()
 
 

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("example", choices=EXAMPLES)
     parser.add_argument("--grid", nargs="+", required=True, metavar="NAME=VALUE,VALUE", help="options of the example and their values")
     parser.add_argument("--group", help="of the runs (sweep-EXAMPLE)")
-    parser.add_argument("--metrics", nargs="+", default=["test/accuracy"], metavar="KEY", help="of the summary table (%(default)s)")
+    parser.add_argument("--metrics", nargs="+", default=["test/accuracy"], metavar="KEY", help="of the summary table (test/accuracy)")
     add_engine_options(parser)
     args = parser.parse_args(words[:at])
     console = make_console()

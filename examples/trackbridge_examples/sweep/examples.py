@@ -40,7 +40,8 @@ def refusal(task: Task) -> str:
         with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
             args = EXAMPLES[task.example](task.options)
     except SystemExit:
-        return (complaints.getvalue().strip().splitlines() or ["its options ask for help"])[-1]
+        last = (complaints.getvalue().strip().splitlines() or ["its options ask for something else than a run"])[-1]
+        return last.rpartition(": error: ")[2]
     if isinstance(vars(args).get("method"), list) and len(args.method) != 1:
         return "a task is one run, so give its methods one by one: method=stdm,gdro"
     other = [name for name in ELSEWHERE if vars(args).get(name)]
