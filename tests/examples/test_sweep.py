@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trackbridge_examples.sweep import command
+from trackbridge_examples.sweep import command, examples
 from trackbridge_examples.sweep.engines import complaint_of
 from trackbridge_examples.sweep.grid import Task, key_of, make_tasks, parse_grid
 from trackbridge_examples.sweep.results import mean_and_spread, summary_table
@@ -72,6 +72,13 @@ def test_a_bad_value_is_refused_before_anything_runs(grid: list[str], reason: st
     assert reason in told
     assert told.count("error: ") == 1
     assert not Path(os.environ["TRACKBRIDGE_DIR"]).exists()
+
+
+def test_every_example_can_be_swept_but_only_what_trains_one_model() -> None:
+    for example in examples.EXAMPLES:
+        assert examples.refusal(Task(example, (("seed", "1"),), ("--smoke",))) == ""
+    for example, option in (("efficientnet", "--table"), ("madgrad", "--study")):
+        assert f"{option} does not train" in examples.refusal(Task(example, (("seed", "1"),), (option,)))
 
 
 @pytest.mark.usefixtures("with_tiny")
