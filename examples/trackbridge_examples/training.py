@@ -88,6 +88,12 @@ def evaluate(
     return logits.argmax(1).numpy(), losses.numpy()
 
 
+def grey_input(pixels: NDArray[np.uint8]) -> Tensor:
+    """Grey images ``[n, h, w]`` as networks of colour images want them: ``[n, 3, h, w]`` (channels last in memory), from -1 to 1."""
+    grey = torch.from_numpy(pixels)[:, None].float().div_(127.5).sub_(1)
+    return grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
 def gradient_norm(model: nn.Module) -> float:
     """The length of the gradient over all parameters."""
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]

@@ -95,3 +95,12 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[RecordedRun]:
     monkeypatch.setattr(trackbridge, "log", log)
     monkeypatch.setattr(trackbridge, "log_artifact", log_artifact)
     return recorded
+
+
+@pytest.fixture
+def with_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An example that takes no time can be swept, also from other processes."""
+    from . import sweeps
+
+    sweeps.use_tiny(monkeypatch)
+    monkeypatch.setenv("PYTHONPATH", str(sweeps.ROOT))
