@@ -58,7 +58,7 @@ def cut(photos: Mapping[str, NDArray[np.uint8]], seed: int) -> Dataset:
     for test, count in ((False, TRAIN_PATCHES), (True, TEST_PATCHES)):
         pixels = [_draw(photo, test, count, rng) for photo in photos.values()]
         parts.append(Images(np.concatenate(pixels), np.repeat(np.arange(len(photos)), count)))
-    return Dataset("photo patches (scikit-image, scikit-learn)", tuple(photos), *parts)
+    return Dataset("photo patches (scikit-image, scikit-learn)", tuple(photos), parts[0], parts[1])
 
 
 def _draw(photo: NDArray[np.uint8], test: bool, count: int, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -93,7 +93,7 @@ def cifar_10(root: Path) -> Dataset:
         records = content.reshape(-1, record)
         pixels = records[:, 1:].reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE).transpose(0, 2, 3, 1)
         parts.append(Images(pixels, records[:, 0].astype(np.int64)))
-    return Dataset("CIFAR-10", CIFAR_CLASSES, *parts)
+    return Dataset("CIFAR-10", CIFAR_CLASSES, parts[0], parts[1])
 
 
 def image_folders(root: Path, size: int, train: int, test: int, seed: int) -> Dataset:
@@ -105,7 +105,7 @@ def image_folders(root: Path, size: int, train: int, test: int, seed: int) -> Da
     classes = tuple(sorted(entry.name for entry in folders[0].iterdir() if entry.is_dir()))
     rng = np.random.default_rng(seed)
     parts = [_read_folder(folder, classes, count, size, rng) for folder, count in zip(folders, (train, test), strict=True)]
-    return Dataset(f"images of {root.name}", classes, *parts)
+    return Dataset(f"images of {root.name}", classes, parts[0], parts[1])
 
 
 def _read_folder(folder: Path, classes: tuple[str, ...], count: int, size: int, rng: np.random.Generator) -> Images:
