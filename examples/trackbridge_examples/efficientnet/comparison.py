@@ -11,7 +11,7 @@ from trackbridge_examples.efficientnet.tasks import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Row = Mapping[str, object]
+Row = dict[str, object]
 
 
 def row(result: Result, task: Task, **more: object) -> Row:
@@ -39,7 +39,7 @@ def cost(result: Result) -> Row:
 def baseline_rows(task: Task, columns: Sequence[str]) -> list[Row]:
     """What does without a network, in a table of these columns."""
     return [
-        dict.fromkeys(columns) | {"training": name, "test accuracy (%)": task.claim(accuracy)} for name, accuracy in task.baselines.items()
+        {**dict.fromkeys(columns), "training": name, "test accuracy (%)": task.claim(accuracy)} for name, accuracy in task.baselines.items()
     ]
 
 

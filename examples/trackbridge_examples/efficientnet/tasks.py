@@ -13,7 +13,7 @@ from trackbridge_examples.data import Dataset, DatasetUnavailable, Images, digit
 from trackbridge_examples.efficientnet.photos import histogram_accuracy, photo_patches
 
 NOT_AVAILABLE = "not available"
-HISTOGRAM = "colour histogram, linear classifier"
+HISTOGRAM = "colour histogram and linear classifier"
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR_SIDE = 32
 CIFAR_PARTS = ([f"data_batch_{number}.bin" for number in range(1, 6)], ["test_batch.bin"])
