@@ -97,14 +97,15 @@ def test_the_lectures_table(runs: list[RecordedRun]) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_of_scaling_gets_the_same_multiply_adds(way: str) -> None:
-    base = scale(WAYS[way], 0, 16)
-    assert (base.architecture, base.size) == (BASE, 16)
-    scaled = scale_to(WAYS[way], 2, 16, 10)
-    assert scaled.multiply_adds(10) / base.multiply_adds(10) == pytest.approx(2, rel=0.1)
+    base = scale(WAYS[way], 0, 32)
+    assert (base.architecture, base.size) == (BASE, 32)
+    for times in (2.7, 3.9):
+        scaled = scale_to(WAYS[way], times, 32, 10)
+        assert scaled.multiply_adds(10) / base.multiply_adds(10) == pytest.approx(times, rel=0.06)
     unchanged = {
         "depth": scaled.architecture.depth == BASE.depth,
         "width": scaled.architecture.width == BASE.width,
-        "resolution": scaled.size == 16,
+        "resolution": scaled.size == 32,
     }
     assert [name for name, same in unchanged.items() if not same] == (list(unchanged) if way == "compound" else [way])
 

@@ -22,12 +22,12 @@ def comparison(runs: list[RecordedRun]) -> list[dict[str, object]]:
 
 def test_scaling_trains_each_way_in_one_group_and_plots_it(runs: list[RecordedRun]) -> None:
     results = main(["--smoke", "--study", "scaling", "--log-level", "light"])
-    assert [result.name for result in results] == ["base", "depth-x2", "width-x2", "resolution-x2", "compound-x2"]
+    assert [result.name for result in results] == ["base", "depth-x2.7", "width-x2.7", "resolution-x2.7", "compound-x2.7"]
     assert len({run.settings["group"] for run in runs}) == 1
     assert all(run.finished for run in runs)
     rows = comparison(runs)
     assert [row["test accuracy (%)"] for row in rows] == [result.accuracy for result in results]
-    assert [row["times"] for row in rows] == pytest.approx([1, 2, 2, 2, 2], rel=0.1)
+    assert [row["times"] for row in rows] == pytest.approx([1, 2.7, 2.7, 2.7, 2.7], rel=0.06)
     assert runs[-1].series("accuracy")[0].kind == "figure"
     assert len(runs[-1].table("time/cost")) == 5
 

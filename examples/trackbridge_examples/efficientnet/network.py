@@ -1,7 +1,7 @@
 """The networks: timm's, whose import needs torchvision, whose import may need a remedy; and what they count."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -80,7 +80,7 @@ def count_multiply_adds(network: nn.Module, size: int) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-@lru_cache(maxsize=None)
+@cache
 def counts(architecture: Architecture, classes: int, size: int) -> tuple[int, int]:
     """The parameters and multiply-adds that an architecture would have."""
     with torch.device("meta"):

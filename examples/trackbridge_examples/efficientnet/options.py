@@ -17,9 +17,9 @@ STUDIES: dict[str, dict[str, object]] = {  # defaults
     "progressive": {"epochs": 8},
 }
 PRESETS: dict[str, dict[str, object]] = {
-    "quick": {"epochs": 3, "times": [2.0], "scales": ["small"], "rounds": 5},
+    "quick": {"epochs": 3, "times": [2.7], "scales": ["small"], "rounds": 5},
     "smoke": {
-        "epochs": 1, "train_size": 640, "test_size": 200, "dataset": "digits", "times": [2.0], "scales": ["small"], "rounds": 2,
+        "epochs": 1, "train_size": 640, "test_size": 200, "dataset": "digits", "times": [2.7], "scales": ["small"], "rounds": 2,
     },
 }  # fmt: skip
 
@@ -44,7 +44,7 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
     parser.add_argument("--train-size", type=positive, default=6000, help="images (%(default)s)")
     parser.add_argument("--test-size", type=positive, default=1500, help="images (%(default)s)")
     parser.add_argument("--batch-size", type=positive, default=64, help="(%(default)s)")
-    parser.add_argument("--times", type=float, nargs="+", default=[2.0, 4.0], help="scaling: multiply-adds of the base (%(default)s)")
+    parser.add_argument("--times", type=float, nargs="+", default=[2.7, 3.9], help="scaling: multiply-adds of the base (%(default)s)")
     parser.add_argument("--scales", nargs="+", choices=SCALES, default=list(SCALES), help="versions: sizes (%(default)s)")
     parser.add_argument("--rounds", type=positive, default=20, help="versions: steps of each network that are timed (%(default)s)")
     parser.add_argument("--table", action="store_true", help="count the published models' parameters instead of training")

@@ -31,7 +31,18 @@ from trackbridge_examples.training import (
     shuffled_batches,
 )
 
-NOT_SETTINGS = ("project", "group", "table", "study", "root", "size", "times", "scales", "rounds")  # options that do not change one training
+NOT_SETTINGS = (
+    "project",
+    "group",
+    "table",
+    "study",
+    "root",
+    "size",
+    "times",
+    "scales",
+    "rounds",
+)  # options that do not change one training
+SMALL_NETWORK = Architecture()
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Plan:
 
     name: str
     stages: tuple[Stage, ...]
-    architecture: Architecture = Architecture()
+    architecture: Architecture = SMALL_NETWORK
     layout: str = "channels-last"
 
     def stage(self, step: int, steps: int) -> Stage:

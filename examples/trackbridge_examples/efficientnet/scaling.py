@@ -20,7 +20,7 @@ from trackbridge_examples.efficientnet.tasks import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BASE = Architecture("v1", width=0.5, depth=0.5)
+BASE = Architecture("v1", width=0.35, depth=0.5)
 WAYS = {  # what is scaled for about twice the multiply-adds
     "depth": Scaling(2, 1, 1),
     "width": Scaling(1, sqrt(2), 1),
@@ -65,7 +65,7 @@ def scale_to(way: Scaling, times: float, size: int, classes: int) -> Scaled:
 
 def scaling(args: argparse.Namespace, task: Task) -> list[Result]:
     """Trains the base and each way of scaling it, and plots accuracy over multiply-adds."""
-    size, classes = args.size // 2, len(task.dataset.classes)
+    size, classes = args.size, len(task.dataset.classes)
     chosen = {"base": scale(WAYS["compound"], 0, size)}
     chosen |= {f"{way}-x{times:g}": scale_to(WAYS[way], times, size, classes) for times in args.times for way in WAYS}
     results = [train(args, Plan(name, (Stage(scaled.size),), scaled.architecture), task) for name, scaled in chosen.items()]

@@ -49,9 +49,7 @@ def versions(args: argparse.Namespace, task: Task) -> list[Result]:
 def log_step_times(args: argparse.Namespace, task: Task, scale: str) -> list[Row]:
     """One run that times steps of the four networks of a size in turn; a row for each layout."""
     seed_everything(args.seed)
-    contenders = {
-        (version.family, layout): _stepper(args, task, version, layout) for layout in LAYOUTS for version in SCALES[scale]
-    }
+    contenders = {(version.family, layout): _stepper(args, task, version, layout) for layout in LAYOUTS for version in SCALES[scale]}
     with trackbridge.init(
         project=args.project,
         name=f"{scale}-steps-seed{args.seed}",
