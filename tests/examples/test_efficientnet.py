@@ -77,7 +77,7 @@ def test_stages_take_equal_steps_and_change_what_is_trained(runs: list[RecordedR
     assert run.summary["time/augment_cpu_s"] == result.augment_cpu_seconds
 
 
-@pytest.mark.parametrize(("step", "expected"), [(0, 10), (2, 10), (3, 20), (6, 20), (7, 30), (9, 30)])
+@pytest.mark.parametrize(("step", "expected"), [(0, 10), (3, 10), (4, 20), (6, 20), (7, 30), (9, 30)])
 def test_a_plan_divides_its_steps_among_its_stages(step: int, expected: int) -> None:
     plan = Plan("thirds", (Stage(10), Stage(20), Stage(30)))
     assert plan.stage(step, 10).size == expected
@@ -130,5 +130,5 @@ def test_of_stand_ins_no_accuracy_is_claimed() -> None:
 @pytest.mark.parametrize("argv", [["--study", "scaling"], ["--smoke", "--study", "versions"], ["--study", "versions"], []])
 def test_a_study_has_its_own_defaults_and_presets_win(argv: list[str]) -> None:
     args = options.parse(argv, None)
-    expected = 640 if "--smoke" in argv else 3000 if "versions" in argv else 6000
+    expected = 640 if "--smoke" in argv else 2000 if "versions" in argv else 3000 if "scaling" in argv else 6000
     assert args.train_size == expected

@@ -12,8 +12,8 @@ from trackbridge_examples.training import add_common_options, parse_with_presets
 
 STUDIES: dict[str, dict[str, object]] = {  # defaults
     "papers": {},
-    "scaling": {},
-    "versions": {"train_size": 3000},
+    "scaling": {"train_size": 3000},
+    "versions": {"train_size": 2000, "epochs": 3},
     "progressive": {"epochs": 8},
 }
 PRESETS: dict[str, dict[str, object]] = {

@@ -78,8 +78,8 @@ def log_papers(project: str) -> dict[str, tuple[float, float]]:
             f"multiply-adds printed {cells[3]:>5} G counted {cells[4]:6.2f} G ({cells[5]:+.1f} %)"
         )
     scalings = scaling_rows()
-    for name, *numbers in scalings:
-        print(f"{name:17}" + "  ".join(f"{what} {number:.2f}" for what, number in zip(SCALING_COLUMNS[1:], numbers, strict=True)))
+    for model, *numbers in scalings:
+        print(f"{model:17}" + "  ".join(f"{what} {number:.2f}" for what, number in zip(SCALING_COLUMNS[1:], numbers, strict=True)))
     with trackbridge.init(project=project, name="papers", tags=["efficientnet", "papers"]) as run:
         trackbridge.log(
             {
