@@ -53,7 +53,7 @@ def test_progressive_learning_is_compared_at_equal_epochs_and_repeats_itself(run
     assert [row["pixels"] for row in rows][:2] == ["20, 24, 28, 32", "32, 32, 32, 32"]
     assert rows[0]["magnitude"] == rows[1]["magnitude"] == rows[2]["magnitude"]
     costs = [row["multiply-adds in training (M)"] for row in rows]
-    assert costs[2] == pytest.approx(costs[0], rel=0.05)
+    assert costs[2] == pytest.approx(costs[0], rel=0.1)
     assert costs[0] < costs[1] == costs[3]
     assert {len(run.series("train/loss")) for run in first[:4]} == {10}
 
@@ -98,7 +98,6 @@ def test_the_time_of_each_contender_is_its_own() -> None:
 def test_the_median_interval_is_that_of_the_binomial_distribution(n: int) -> None:
     low, high = versions.median_interval(list(np.random.default_rng(n).permutation(n).astype(float)))
     assert low + high == n - 1
-    covered = 1 - 2 * stats.binom.cdf(low - 1, n, 0.5)
-    assert covered >= 0.95 or low == 0
-    if low + 1 < n / 2:
-        assert 1 - 2 * stats.binom.cdf(low, n, 0.5) < 0.95
+    assert low == 0 or 1 - 2 * stats.binom.cdf(low, n, 0.5) >= 0.95
+    if low + 1 < n // 2:
+        assert 1 - 2 * stats.binom.cdf(low + 1, n, 0.5) < 0.95
