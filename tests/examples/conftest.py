@@ -45,6 +45,9 @@ class RecordedRun:
         self.axes[pattern] = step
         self.real.define_metric(pattern, step=step)
 
+    def rewind(self, step: int) -> None:
+        self.real.rewind(step)
+
     def logged_keys(self) -> set[str]:
         return {key for _, values in self.calls for key in values}
 

@@ -20,7 +20,8 @@ class GroupDRO(Method):
     def __init__(self, training: Training, eta: float, normalise: bool = False) -> None:
         super().__init__(training)
         self.names = training.groups.names
-        self.q = torch.full((len(self.names),), 1 / len(self.names))
+        self.q: Tensor
+        self.register_buffer("q", torch.full((len(self.names),), 1 / len(self.names)))
         self.losses = torch.full_like(self.q, torch.nan)  # of the last batch, NaN where it had no image of a group
         self.eta = eta
         self.normalise = normalise
