@@ -1,0 +1,60 @@
+"""Writes the report of the experiments from runs that are read back through trackbridge.
+
+    python -m trackbridge_examples.report                                        # from the journals
+    python -m trackbridge_examples.report --source mlflow:sqlite:///mlflow.db    # from a tracker that they were logged to
+"""
+
+import argparse
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from trackbridge_examples.bias.results import TAG, Results
+from trackbridge_examples.readback import RunFacts, read_back
+from trackbridge_examples.report.bias import bias_blocks
+from trackbridge_examples.report.document import Document, Heading
+
+
+def make_report(runs: Iterable[RunFacts]) -> Document:
+    """The same for the same runs, wherever they were read back from.
+
+    Raises:
+        ValueError: a project mixes runs that do not compare, or a run lacks what it should have logged.
+    """
+    projects: defaultdict[str, list[RunFacts]] = defaultdict(list)
+    for run in runs:
+        if TAG in run.tags:
+            projects[run.project].append(run)
+    document = Document([Heading("Report of the experiments", 1)])
+    if not projects:
+        document.add("There is no run of these experiments.")
+    for project, mine in sorted(projects.items()):
+        document.add(*bias_blocks(project, Results(mine)))
+        statuses = Counter(run.status for run in mine)
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+        document.add(f"Runs of this project: {counts}. Only those that finished count.")
+    return document
+
+
+def main(argv: Sequence[str] | None = None) -> Path:
+    """The path of the Markdown file."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trackbridge_examples.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--source", help="a target such as jsonl:DIR or mlflow:sqlite:///mlflow.db (the journals in TRACKBRIDGE_DIR)")
+    parser.add_argument("--project", help="(all)")
+    parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="(%(default)s)")
+    args = parser.parse_args(argv)
+    try:
+        document = make_report(read_back(args.source, args.project))
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    backend = (args.source or "journal").partition(":")[0].partition("#")[0]
+    document.blocks.insert(1, f"Every figure below was read back from the {backend} by trackbridge, with the sidecar where a tracker has one.")
+    path = document.write(args.out)
+    print(path)
+    return path
+
+
+if __name__ == "__main__":
+    main()
