@@ -94,9 +94,7 @@ def cost(tasks: Iterable[list[str]], results: Results) -> tuple[float, list[str]
     seconds, unknown = 0.0, set()
     for argv in tasks:
         args = options.parse(argv, None)
-        measured = [
-            run.number("time/cpu_s") / place.epochs for place, run in results.runs.items() if place.method == args.method[0]
-        ]
+        measured = [run.number("time/cpu_s") / place.epochs for place, run in results.runs.items() if place.method == args.method[0]]
         if measured:
             seconds += args.epochs * sum(measured) / len(measured)
         else:

@@ -2,6 +2,8 @@
 
     python -m trackbridge_examples.report                                        # from the journals
     python -m trackbridge_examples.report --source mlflow:sqlite:///mlflow.db    # from a tracker that they were logged to
+
+Each project has a part of its own.  What was not run is named, and nothing is said of it.
 """
 
 import argparse
@@ -50,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> Path:
     except ValueError as error:
         raise SystemExit(str(error)) from None
     backend = (args.source or "journal").partition(":")[0].partition("#")[0]
-    document.blocks.insert(1, f"Every figure below was read back from the {backend} by trackbridge, with the sidecar where a tracker has one.")
+    document.blocks.insert(
+        1, f"Every figure below was read back from the {backend} by trackbridge, with the sidecar where a tracker has one."
+    )
     path = document.write(args.out)
     print(path)
     return path

@@ -167,7 +167,8 @@ def _longer(results: Results, condition: str, rule: str) -> Iterator[Block]:
             rows.append([method, NOT_RUN, NOT_RUN, "0", NOT_RUN])
             continue
         accuracies = [
-            [fmean(runs[pair].number("test/accuracy") for pair in both) for runs in (found.runs, found.standard)] for found in (usual, longer)
+            [fmean(runs[pair].number("test/accuracy") for pair in both) for runs in (found.runs, found.standard)]
+            for found in (usual, longer)
         ]
         gains = [own - standard for own, standard in accuracies]
         reading = "" if method == STANDARD else _speed(*gains)

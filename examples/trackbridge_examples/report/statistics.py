@@ -35,7 +35,7 @@ def interval(values: Sequence[float], coverage: float = COVERAGE) -> tuple[float
 def verdict(differences: Sequence[float]) -> str:
     """``equal`` where the 90 % interval of at least seven paired differences lies within 1.5 points of 0, else ``undecided``."""
     limits = interval(differences)
-    equal = limits is not None and len(differences) >= LEAST_PAIRS and -MARGIN <= limits[0] and limits[1] <= MARGIN
+    equal = limits is not None and len(differences) >= LEAST_PAIRS and limits[0] >= -MARGIN and limits[1] <= MARGIN
     return "equal" if equal else "undecided"
 
 
