@@ -23,6 +23,17 @@ class Killed(BaseException):
     """Stands for the signal."""
 
 
+def train_until_killed(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(pid: int, number: int) -> None:
+        assert (pid, number) == (os.getpid(), signal.SIGKILL)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", kill)
+        with pytest.raises(Killed):
+            main([*argv, "--preempt-at", str(KILLED_AT)])
+
+
 def points(run: RunData, attempts: str = "surviving") -> list[tuple[str, int, str]]:
     """Key, step and value of everything that does not depend on the clock; the value as text, so that NaN equals NaN."""
     rows = run.rows(attempts)
@@ -39,13 +50,7 @@ def test_a_killed_run_ends_like_one_that_was_not(
 ) -> None:
     argv = [*TWO_EPOCHS, "--method", method, "--checkpoints", str(tmp_path / "checkpoints")]
 
-    def kill(pid: int, number: int) -> None:
-        assert (pid, number) == (os.getpid(), signal.SIGKILL)
-        raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(os, "kill", kill)
-        main([*argv, "--preempt-at", str(KILLED_AT)])
+    train_until_killed(argv, monkeypatch)
     main([*argv, "--preempt-at", str(KILLED_AT)])
     main([*TWO_EPOCHS, "--method", method])
     killed, again, whole = (trackbridge.read(run.real.id) for run in runs)
@@ -77,12 +82,7 @@ def test_a_real_kill_is_survived(tmp_path: Path) -> None:
 def test_a_checkpoint_of_other_settings_is_refused(runs: list[RecordedRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     argv = ["--smoke", "--epochs", "2", "--log-level", "light", "--checkpoints", str(tmp_path)]
 
-    def kill(pid: int, number: int) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(os, "kill", kill)
-        main([*argv, "--preempt-at", str(KILLED_AT)])
+    train_until_killed(argv, monkeypatch)
     with pytest.raises(SystemExit, match="other settings"):
         main([*argv, "--lr", "1e-3"])
 
