@@ -239,6 +239,26 @@ def test_a_gain_that_shrinks_in_longer_training_is_speed_of_learning(usual: floa
     assert row["24 epochs"] == f"{longer:.1f} ({longer - 30:+.1f})"
 
 
+def test_settings_that_differ_in_the_seed_alone_are_one_row() -> None:
+    """Of two optimizers with seven seeds each one is a point better with each seed, and a third was run once."""
+
+    def trained(optimizer: str, seed: int, accuracy: float) -> RunFacts:
+        config = {"optimizer": optimizer, "seed": seed, "epochs": 4, "dataset": "digits", "log_level": "light" if seed else "heavy"}
+        return RunFacts(
+            f"{optimizer}{seed}", "", "e", "finished", frozenset({"efficientnet"}), config, {"test/accuracy": accuracy, "time/cpu_s": 5.0}
+        )
+
+    runs = [trained(optimizer, seed, base + seed) for optimizer, base in (("adam", 80.0), ("sgd", 81.0)) for seed in range(7)]
+    runs.append(trained("madgrad", 3, 50.0))
+    document = make_report(runs)
+    (table,) = (block for block in document.blocks if isinstance(block, Table))
+    assert table.rows == [
+        ["adam", "7", "83.0 (80.0 to 86.0)", "-1.0", "-1.0 to -1.0", "equal", "5.0"],
+        ["madgrad", "1", "50.0", "-34.0", "too few pairs (1)", "undecided", "5.0"],
+        ["sgd", "7", "84.0 (81.0 to 87.0)", "", "", "", "5.0"],
+    ]
+
+
 def test_text_of_a_run_is_no_markup() -> None:
     document = Document([Heading("a_b <b>", 1), Table(["x|y"], [["<script>"]])])
     assert document.markdown() == "# a\\_b \\<b\\>\n\n| x\\|y |\n| --- |\n| \\<script\\> |\n"

@@ -8,13 +8,20 @@ Each project has a part of its own.  What was not run is named, and nothing is s
 
 import argparse
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from trackbridge_examples.bias.results import TAG, Results
+from trackbridge_examples.bias import results
 from trackbridge_examples.readback import RunFacts, read_back
+from trackbridge_examples.report import accuracy
+from trackbridge_examples.report.accuracy import accuracy_blocks
 from trackbridge_examples.report.bias import bias_blocks
-from trackbridge_examples.report.document import Document, Heading
+from trackbridge_examples.report.document import Block, Document, Heading
+
+PARTS: dict[str, Callable[[str, Sequence[RunFacts]], Iterator[Block]]] = {  # by the tag of the runs
+    results.TAG: lambda project, runs: bias_blocks(project, results.Results(runs)),
+    accuracy.TAG: accuracy_blocks,
+}
 
 
 def make_report(runs: Iterable[RunFacts]) -> Document:
@@ -23,15 +30,15 @@ def make_report(runs: Iterable[RunFacts]) -> Document:
     Raises:
         ValueError: a project mixes runs that do not compare, or a run lacks what it should have logged.
     """
-    projects: defaultdict[str, list[RunFacts]] = defaultdict(list)
+    parts: defaultdict[tuple[str, str], list[RunFacts]] = defaultdict(list)
     for run in runs:
-        if TAG in run.tags:
-            projects[run.project].append(run)
+        for tag in PARTS.keys() & run.tags:
+            parts[tag, run.project].append(run)
     document = Document([Heading("Report of the experiments", 1)])
-    if not projects:
+    if not parts:
         document.add("There is no run of these experiments.")
-    for project, mine in sorted(projects.items()):
-        document.add(*bias_blocks(project, Results(mine)))
+    for (tag, project), mine in sorted(parts.items()):
+        document.add(*PARTS[tag](project, mine))
         statuses = Counter(run.status for run in mine)
         counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
         document.add(f"Runs of this project: {counts}. Only those that finished count.")
