@@ -97,6 +97,7 @@ def test_group_dro_remembers_its_weights_and_an_absent_group_loses_some() -> Non
     assert dro.q.tolist() == pytest.approx([2 / 3, 1 / 3])
     assert loss.item() == pytest.approx(2 / 3)
     assert math.isnan(dro.losses[1].item())
+    assert math.isnan(dro.group_values()["gdro/loss/g1"])
     dro.loss(torch.tensor([2.0]), torch.tensor([0]))
     assert dro.q.tolist() == pytest.approx([8 / 9, 1 / 9])
 
