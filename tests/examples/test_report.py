@@ -1,6 +1,7 @@
 """The report's statistics on worked examples, what it says of runs whose results are known, and that a tracker makes the same report."""
 
 import math
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -237,6 +238,17 @@ def test_a_gain_that_shrinks_in_longer_training_is_speed_of_learning(usual: floa
     row = row_of(make_report(runs), "24 epochs", "gdro")
     assert row["reading"] == expected
     assert row["24 epochs"] == f"{longer:.1f} ({longer - 30:+.1f})"
+
+
+def test_runs_that_do_not_compare_are_not_mixed() -> None:
+    """Two projects, one of which has training sets of two sizes, and a run without results."""
+    good = runs_of("stdm", summary_of(20.0, 80.0, 10.0))
+    mixed = [replace(run, project="mixed") for run in (*good, run_of("gdro", summary_of(20.0, 80.0, 10.0), **{"train-size": 9}))]
+    empty = [replace(good[0], project="empty", summary={})]
+    text = make_report([*good, *mixed, *empty]).blocks
+    assert "There is no report of it: runs of condition one differ in train_size: give each study its own --project." in text
+    assert f"There is no report of it: run stdm ({good[0].id}) of project empty has no test/accuracy." in text
+    assert row_of(make_report([*good, *mixed]), "unbiased accuracy", "stdm")["unbiased accuracy"].startswith("20.0")
 
 
 def test_settings_that_differ_in_the_seed_alone_are_one_row() -> None:

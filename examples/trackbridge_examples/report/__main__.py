@@ -27,8 +27,7 @@ PARTS: dict[str, Callable[[str, Sequence[RunFacts]], Iterator[Block]]] = {  # by
 def make_report(runs: Iterable[RunFacts]) -> Document:
     """The same for the same runs, wherever they were read back from.
 
-    Raises:
-        ValueError: a project mixes runs that do not compare, or a run lacks what it should have logged.
+    Of a project whose runs do not compare, or lack what they should have logged, it says so and no more.
     """
     parts: defaultdict[tuple[str, str], list[RunFacts]] = defaultdict(list)
     for run in runs:
@@ -38,7 +37,10 @@ def make_report(runs: Iterable[RunFacts]) -> Document:
     if not parts:
         document.add("There is no run of these experiments.")
     for (tag, project), mine in sorted(parts.items()):
-        document.add(*PARTS[tag](project, mine))
+        try:
+            document.add(*list(PARTS[tag](project, mine)))
+        except ValueError as error:
+            document.add(Heading(f"Project {project}", 2), f"There is no report of it: {error}.")
         statuses = Counter(run.status for run in mine)
         counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
         document.add(f"Runs of this project: {counts}. Only those that finished count.")
@@ -54,10 +56,7 @@ def main(argv: Sequence[str] | None = None) -> Path:
     parser.add_argument("--project", help="(all)")
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="(%(default)s)")
     args = parser.parse_args(argv)
-    try:
-        document = make_report(read_back(args.source, args.project))
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+    document = make_report(read_back(args.source, args.project))
     backend = (args.source or "journal").partition(":")[0].partition("#")[0]
     document.blocks.insert(
         1, f"Every figure below was read back from the {backend} by trackbridge, with the sidecar where a tracker has one."
