@@ -33,6 +33,10 @@ class RecordedRun:
     axes: dict[str, str] = field(default_factory=dict)  # pattern -> step metric
     finished: bool = False
 
+    @property
+    def id(self) -> str:
+        return str(self.real.id)
+
     def __enter__(self) -> "RecordedRun":
         self.real.__enter__()
         return self

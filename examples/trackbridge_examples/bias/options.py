@@ -81,9 +81,9 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
 
     if args.preempt_at and not args.checkpoints:
         parser.error("--preempt-at loses the run without --checkpoints DIR")
+    args.method = [name for word in args.method for name in SETS_OF_METHODS.get(word, (word,))]
     if args.checkpoints and len(args.method) > 1:
         parser.error("--checkpoints is for one run: give one --method")
-    args.method = [name for word in args.method for name in SETS_OF_METHODS.get(word, (word,))]
     try:
         args.set = parse_hyper(args.set)
         for method in args.method:

@@ -103,11 +103,13 @@ def cost(tasks: Iterable[list[str]], results: Results) -> tuple[float, list[str]
 
 
 def tell(stage: str, tasks: list[list[str]], results: Results, jobs: int) -> None:
+    """Prints how many runs are missing, and what they cost where finished runs tell."""
     seconds, unknown = cost(tasks, results)
-    estimate = f"about {seconds / jobs / 3600:.2f} h on {jobs} cores by the runs that finished"
+    print(f"{stage}: {len(tasks)} runs are missing")
+    if seconds:
+        print(f"  {seconds / jobs / 3600:.2f} h on {jobs} cores, if each takes as long as those that finished")
     if unknown:
-        estimate += f", without {', '.join(unknown)}: not available, none has finished"
-    print(f"{stage}: {len(tasks)} runs are missing; {estimate}")
+        print(f"  not available for {', '.join(unknown)}, of which none has finished")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
