@@ -16,9 +16,10 @@ from joblib import Parallel, delayed
 from trackbridge_examples.bias import options, train
 from trackbridge_examples.bias.methods import METHODS
 from trackbridge_examples.bias.options import CONDITIONS
-from trackbridge_examples.bias.protocol import DIGIT_FOLDS, LONGER, LONGER_METHODS, SEARCH_SEED, SEEDS, SELECTED_BY
+from trackbridge_examples.bias.protocol import LONGER, LONGER_METHODS, PAIRS, SEARCH_SEED, SEEDS, SELECTED_BY
 from trackbridge_examples.bias.results import Place, Results
 from trackbridge_examples.bias.spaces import TRIALS
+from trackbridge_examples.data import FOLDS
 from trackbridge_examples.readback import read_back
 from trackbridge_examples.training import LOG_LEVELS, parse_with_presets, positive
 
@@ -39,7 +40,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--condition", nargs="+", choices=CONDITIONS, default=list(CONDITIONS), help="(both)")
     parser.add_argument("--trials", type=int, choices=range(1, TRIALS + 1), default=TRIALS, help="of each method (%(default)s)")
     parser.add_argument("--seeds", type=int, choices=range(1, len(SEEDS) + 1), default=len(SEEDS), help="(%(default)s)")
-    parser.add_argument("--folds", type=int, choices=range(1, len(DIGIT_FOLDS) + 1), default=len(DIGIT_FOLDS), help="(%(default)s)")
+    parser.add_argument("--folds", type=int, choices=range(1, FOLDS + 1), default=FOLDS, help="of the first seed (%(default)s)")
     parser.add_argument("--jobs", type=positive, default=CORES, help="runs at the same time, one thread each (%(default)s)")
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="light", help="how much each run logs (%(default)s)")
     parser.add_argument("--project", default="bias-study", help="(%(default)s)")
@@ -62,19 +63,19 @@ def search(args: argparse.Namespace) -> Iterator[list[str]]:
     for condition in args.condition:
         for trial in range(args.trials):
             for method in args.method:
-                yield command_line(args, condition, method, SEARCH_SEED, DIGIT_FOLDS[0], trial)
+                yield command_line(args, condition, method, SEARCH_SEED, 0, trial)
 
 
 def finals(args: argparse.Namespace, results: Results) -> Iterator[list[str]]:
-    """What was selected with every seed and fold; some methods also trained longer."""
+    """What was selected with every seed, and every fold of the first; some methods also trained longer."""
+    pairs = [(seed, fold) for seed, fold in PAIRS if seed in SEEDS[: args.seeds] and fold < args.folds]
     for condition in args.condition:
         trials = {method: sorted({results.selected(condition, method, rule) for rule in SELECTED_BY}) for method in args.method}
-        for times, methods, folds in ((1, args.method, DIGIT_FOLDS[: args.folds]), (LONGER, LONGER_METHODS, DIGIT_FOLDS[:1])):
-            for seed in SEEDS[: args.seeds]:
-                for fold in folds:
-                    for method in methods:
-                        for trial in trials.get(method, ()):
-                            yield command_line(args, condition, method, seed, fold, trial, times)
+        for times, methods, folds in ((1, args.method, FOLDS), (LONGER, LONGER_METHODS, 1)):
+            for seed, fold in pairs:
+                for method in methods:
+                    for trial in trials.get(method, ()) if fold < folds else ():
+                        yield command_line(args, condition, method, seed, fold, trial, times)
 
 
 def missing(tasks: Iterable[list[str]], results: Results) -> list[list[str]]:

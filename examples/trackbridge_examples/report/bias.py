@@ -9,11 +9,11 @@ from trackbridge_examples.bias.methods import METHODS, PAPER
 from trackbridge_examples.bias.options import CONDITIONS
 from trackbridge_examples.bias.protocol import (
     BELOW_STANDARD,
-    DIGIT_FOLDS,
     LEAST_ACCURACY,
     LEAST_MMD,
     LONGER,
     LONGER_METHODS,
+    PAIRS,
     PAPER_ACCURACIES,
     SEEDS,
     SELECTED_BY,
@@ -95,11 +95,10 @@ def _settings(results: Results, condition: str) -> Iterator[str]:
 
 def _what_was_run(results: Results, condition: str) -> Table:
     """How much of the protocol there is."""
-    pairs = len(SEEDS) * len(DIGIT_FOLDS)
     rows = []
     for method in METHODS:
         row = [method, _part(len(results.search(condition, method)), TRIALS)]
-        for times, whole in ((1, pairs), (LONGER, len(SEEDS))):
+        for times, whole in ((1, len(PAIRS)), (LONGER, len(SEEDS))):
             for rule in SELECTED_BY:
                 there = len(measure(results, condition, method, rule, times).runs)
                 row.append(_part(there, whole) if times == 1 or method in LONGER_METHODS else "-")

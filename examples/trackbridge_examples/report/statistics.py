@@ -7,7 +7,6 @@ whatever the distribution is, if pairs are independent.
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 
 from trackbridge_examples.bias.results import Pair
 
@@ -42,10 +41,10 @@ def verdict(differences: Sequence[float]) -> str:
 def clustered_error(errors: Mapping[Pair, float]) -> float:
     """The standard error of a mean over seeds and folds, from that of each run, which is clustered by digit.
 
-    The folds of a seed test different digits, so their errors are independent; another seed tests the same digits
-    again, so it does not make the error smaller.
+    The folds of a seed test different digits, so their errors are independent; another seed tests digits again, so its
+    errors add up with theirs.
     """
     by_seed: defaultdict[int, list[float]] = defaultdict(list)
     for pair, error in errors.items():
         by_seed[pair.seed].append(error)
-    return fmean(math.hypot(*folds) / len(folds) for folds in by_seed.values())
+    return sum(math.hypot(*folds) for folds in by_seed.values()) / len(errors)
