@@ -273,6 +273,12 @@ def test_settings_that_differ_in_the_seed_alone_are_one_row() -> None:
     ]
 
 
+def test_the_committed_report_is_that_of_the_committed_journals(tmp_path: Path) -> None:
+    committed = Path(__file__).parents[2] / "examples" / "results"
+    fresh = main(["--source", f"journal:{committed / 'journals'}", "--out", str(tmp_path)])
+    assert fresh.read_text() == (committed / "report.md").read_text()
+
+
 def test_text_of_a_run_is_no_markup() -> None:
     document = Document([Heading("a_b <b>", 1), Table(["x|y"], [["<script>"]])])
     assert document.markdown() == "# a\\_b \\<b\\>\n\n| x\\|y |\n| --- |\n| \\<script\\> |\n"

@@ -163,7 +163,7 @@ def _longer(results: Results, condition: str, rule: str) -> Iterator[Block]:
         usual, longer = (measure(results, condition, method, rule, times) for times in (1, LONGER))
         both = [pair for pair in usual.runs if pair in usual.standard and pair in longer.runs and pair in longer.standard]
         if not both:
-            rows.append([method, NOT_RUN, NOT_RUN, "0", NOT_RUN])
+            rows.append([method, shown(mean(usual.accuracies)), shown(mean(longer.accuracies)), "0", NOT_RUN])
             continue
         accuracies = [
             [fmean(runs[pair].number("test/accuracy") for pair in both) for runs in (found.runs, found.standard)]
