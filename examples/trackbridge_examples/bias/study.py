@@ -1,7 +1,7 @@
 """The study of the bias experiments: a search for each method, then its best settings with every seed and fold.
 
-    python -m trackbridge_examples.bias.study --quick            # three methods, one condition, some minutes
-    python -m trackbridge_examples.bias.study --full             # everything that protocol.py says, hours
+    python -m trackbridge_examples.bias.study --quick            # three methods, one condition: less than half an hour
+    python -m trackbridge_examples.bias.study --full             # everything that protocol.py says: hours
     python -m trackbridge_examples.bias.study --full --dry-run   # how many runs are missing, and what they cost
     python -m trackbridge_examples.report                        # what came out
 
