@@ -33,6 +33,10 @@ class RecordedRun:
     axes: dict[str, str] = field(default_factory=dict)  # pattern -> step metric
     finished: bool = False
 
+    @property
+    def id(self) -> str:
+        return str(self.real.id)
+
     def __enter__(self) -> "RecordedRun":
         self.real.__enter__()
         return self
@@ -44,6 +48,9 @@ class RecordedRun:
     def define_metric(self, pattern: str, *, step: str) -> None:
         self.axes[pattern] = step
         self.real.define_metric(pattern, step=step)
+
+    def rewind(self, step: int) -> None:
+        self.real.rewind(step)
 
     def logged_keys(self) -> set[str]:
         return {key for _, values in self.calls for key in values}

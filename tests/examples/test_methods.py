@@ -97,6 +97,7 @@ def test_group_dro_remembers_its_weights_and_an_absent_group_loses_some() -> Non
     assert dro.q.tolist() == pytest.approx([2 / 3, 1 / 3])
     assert loss.item() == pytest.approx(2 / 3)
     assert math.isnan(dro.losses[1].item())
+    assert math.isnan(dro.group_values()["gdro/loss/g1"])
     dro.loss(torch.tensor([2.0]), torch.tensor([0]))
     assert dro.q.tolist() == pytest.approx([8 / 9, 1 / 9])
 
@@ -135,7 +136,7 @@ def test_rubi_s_answer_has_a_layer_of_its_own() -> None:
     masked = cross_entropy((torch.tensor([2.0, 0.0]) * torch.sigmoid(mask[0])).tolist(), 1)
     assert loss.item() == pytest.approx(masked + cross_entropy(rubi.answer(mask)[0].tolist(), 1), rel=1e-5)
     loss.backward()
-    assert all(parameter.grad is not None for parameter in rubi.modules.parameters())
+    assert all(parameter.grad is not None for parameter in rubi.parameters())
 
 
 def test_spectral_decoupling_pulls_the_true_logit_to_gamma() -> None:
@@ -205,7 +206,7 @@ def test_scale_gradient_leaves_values_and_multiplies_gradients() -> None:
 def lnl() -> tuple[LearningNotToLearn, nn.Sequential, Batch]:
     torch.manual_seed(0)
     method = LearningNotToLearn(make_training([0, 1, 1, 0], [0, 1, 2, 1], [0, 1, 2, 1]), weight=0.3, reversal=-0.1)
-    method.modules.double()
+    method.double()
     batch = make_batch([0, 1, 1, 0], [0, 1, 2, 1])
     return method, make_network().double(), batch._replace(inputs=batch.inputs.double())
 
@@ -222,7 +223,7 @@ def test_the_first_pass_of_learning_not_to_learn_by_hand(lnl: tuple[LearningNotT
     p = method.adversary(outputs.features).softmax(1)
     expected = nn.functional.cross_entropy(outputs.logits, batch.labels) + 0.3 * (p * p.log()).sum(1).mean()
     torch.testing.assert_close(first, expected)
-    assert gradients_of(first, method.modules) == [None, None]
+    assert gradients_of(first, method) == [None, None]
     for ours, theirs in zip(gradients_of(first, network), gradients_of(expected, network), strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -238,7 +239,7 @@ def test_the_second_pass_teaches_the_adversary_and_reverses_what_it_tells_the_fe
     second = next(passes)
     plain = nn.functional.cross_entropy(method.adversary(network[:-1](batch.inputs)), batch.biases)
     torch.testing.assert_close(second, plain)
-    for ours, theirs in zip(gradients_of(second, method.modules), gradients_of(plain, method.modules), strict=True):
+    for ours, theirs in zip(gradients_of(second, method), gradients_of(plain, method), strict=True):
         torch.testing.assert_close(ours, theirs)
     for ours, theirs in zip(gradients_of(second, network[0]), gradients_of(plain, network[0]), strict=True):
         assert theirs is not None

@@ -11,6 +11,8 @@ def test_the_best_trial_is_selected_the_first_of_equals_and_never_nan() -> None:
     assert selected({0: 20.0, 1: 30.0, 2: 25.0}) == 1
     assert selected({2: 30.0, 1: 30.0, 0: 20.0}) == 1
     assert selected({0: math.nan, 1: 10.0, 2: math.nan}) == 1
+    with pytest.raises(ValueError, match="no trial"):
+        selected({0: math.nan})
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,7 @@ def test_a_factor_counts_only_where_the_standard_model_leans_on_it() -> None:
 
 def test_a_gain_that_shrinks_by_more_than_half_is_speed_of_learning() -> None:
     assert [is_speed_of_learning(40, longer) for longer in (41, 20, 19.9, -1)] == [False, False, True, True]
+    assert not is_speed_of_learning(-2, -3), "no gain, nothing that could shrink"
 
 
 def test_the_paper_has_a_number_for_each_of_its_methods() -> None:

@@ -69,11 +69,21 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
     parser.add_argument("--width", type=positive, default=32, help="channels of the first layer (%(default)s)")
     parser.add_argument("--batch-size", type=positive, help="(64; CelebA 128)")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="draw the factors instead of training")
+    parser.add_argument(
+        "--checkpoints", type=Path, metavar="DIR", help="save each epoch's state here; the same command then goes on from it"
+    )
+    parser.add_argument(
+        "--preempt-at", type=positive, metavar="STEP", help="kill the process at this step, as a cluster may (needs --checkpoints)"
+    )
     add_common_options(parser, project="biased-mnist")
     parser.set_defaults(**DATASETS[parser.parse_known_args(argv)[0].dataset])
     args = parse_with_presets(parser, PRESETS, argv)
 
+    if args.preempt_at and not args.checkpoints:
+        parser.error("--preempt-at loses the run without --checkpoints DIR")
     args.method = [name for word in args.method for name in SETS_OF_METHODS.get(word, (word,))]
+    if args.checkpoints and len(args.method) > 1:
+        parser.error("--checkpoints is for one run: give one --method")
     try:
         args.set = parse_hyper(args.set)
         for method in args.method:

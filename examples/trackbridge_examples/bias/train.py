@@ -13,6 +13,8 @@ paper's.
 """
 
 import argparse
+import os
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,14 +26,15 @@ from torch import nn
 
 import trackbridge
 from trackbridge_examples.bias.celeba import celeba_problem
+from trackbridge_examples.bias.checkpoint import Checkpoint, Progress
 from trackbridge_examples.bias.contact_sheet import write_contact_sheet
+from trackbridge_examples.bias.factors import UNBIASED
 from trackbridge_examples.bias.groups import balanced_batches, environment_batches, group_by
-from trackbridge_examples.bias.methods import METHODS, Batch, Hyper, Training, outputs_of
+from trackbridge_examples.bias.methods import METHODS, Batch, Hyper, MethodEntry, Training, outputs_of
 from trackbridge_examples.bias.metrics import (
     FactorAccuracy,
     as_scalars,
     factor_accuracies,
-    group_accuracies,
     mmd_error,
     unbiased_accuracy,
 )
@@ -39,6 +42,7 @@ from trackbridge_examples.bias.mnist import biased_mnist_problem
 from trackbridge_examples.bias.network import network_input
 from trackbridge_examples.bias.options import parse, settings_of
 from trackbridge_examples.bias.problem import Problem, Split
+from trackbridge_examples.bias.views import factor_table, group_table, heat_map, prediction_table, sample_sheet
 from trackbridge_examples.data import DatasetUnavailable
 from trackbridge_examples.training import (
     accuracy,
@@ -46,18 +50,17 @@ from trackbridge_examples.training import (
     evaluate,
     gradient_norm,
     histograms,
-    image_grid,
     log_checkpoint,
     log_results,
     seed_everything,
     shuffled_batches,
 )
 
-NOT_SETTINGS = ("project", "group", "contact_sheet", "root", "set")  # options that do not change what is trained, or in another form
+# Options that do not change what is trained, or in another form.
+NOT_SETTINGS = ("project", "group", "contact_sheet", "root", "set", "preset", "log_level", "checkpoints", "preempt_at")
 PROBLEMS = {"biased-mnist": biased_mnist_problem, "celeba": celeba_problem}
 ENVIRONMENTS = 16  # in a batch, at most
 LOGGED_GROUPS = 1000  # at most: with more, what a method keeps for each group is not logged
-BLOCK = 12  # pixels of a group in a heat map
 
 
 @dataclass(frozen=True)
@@ -75,24 +78,32 @@ class Result:
 def train(args: argparse.Namespace, method_name: str, problem: Problem, standard: Result | None = None) -> Result:
     """One run of a method; given the ``standard`` model's result, it also logs the improvement over that."""
     seed_everything(args.seed)
-    settings, entry, train_set, test_set = settings_of(args, method_name), METHODS[method_name], problem.train, problem.test
+    hyper, entry, train_set, test_set = settings_of(args, method_name), METHODS[method_name], problem.train, problem.test
+    settings = run_settings(args, method_name)
     network = problem.make_network()
     training = describe(problem, args.explicit, network)
-    method = entry.make(training, **{name: settings[name] for name in entry.hyper})
-    optimizer, schedule = make_optimizer(args, method_name, settings, nn.ModuleList([network, method.modules]), len(train_set))
+    method = entry.make(training, **{name: hyper[name] for name in entry.hyper})
+    optimizer, schedule = make_optimizer(args, method_name, hyper, nn.ModuleList([network, method]), len(train_set))
     per_group = len(training.groups.names) <= LOGGED_GROUPS
-    trial = f"-trial{args.trial}" if args.trial else ""
+    variants = "".join(f"-{option}{number}" for option, number in (("fold", args.fold), ("trial", args.trial)) if number)
+    name = f"{method_name}-{args.condition}-seed{args.seed}{variants}"
+    parts = {"network": network, "method": method, "optimizer": optimizer, "schedule": schedule}
+    checkpoint = Checkpoint(args.checkpoints and args.checkpoints / f"{name}.pt", settings, parts)
+    begun = checkpoint.load()
 
     started = time.process_time()
     with trackbridge.init(
         project=args.project,
-        name=f"{method_name}-{args.condition}-seed{args.seed}{trial}",
+        name=name,
+        id=begun.run_id,
+        resume="must" if begun.run_id else None,
+        notes=describe_run(args, entry),
         group=args.group or f"bias-{args.condition}-seed{args.seed}",
         tags=["bias", method_name, args.condition],
         config={
-            **{name: value for name, value in vars(args).items() if name not in NOT_SETTINGS},
-            **{name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
-            "method": method_name,
+            **settings,
+            "preset": args.preset,
+            "log_level": args.log_level,
             "told": entry.told,
             "dataset": problem.name,
             "train_images": len(train_set),
@@ -106,15 +117,16 @@ def train(args: argparse.Namespace, method_name: str, problem: Problem, standard
     ) as run:
         for metrics in ("test/*", "validation/*", "oracle/*", "accuracy/*", "mmd/*", "iosm/*"):
             run.define_metric(metrics, step="epoch")
-        if args.log_level != "light":
+        step = begun.step
+        if begun.run_id:
+            run.rewind(step + 1)
+        elif args.log_level != "light":
             sheets = {"samples/train": train_set, "samples/test": test_set}
             trackbridge.log({name: sample_sheet(split) for name, split in sheets.items()}, step=0)
 
-        step = 0
-        batch_rng = np.random.default_rng(args.seed)
-        for epoch in range(1, args.epochs + 1):
+        for epoch in range(begun.epoch + 1, args.epochs + 1):
             network.train()
-            for index in make_batches(entry.batches, training, args.batch_size, batch_rng):
+            for index in make_batches(entry.batches, training, args.batch_size, np.random.default_rng([args.seed, epoch])):
                 step += 1
                 step_started = time.perf_counter()
                 batch = make_batch(train_set, training, index)
@@ -133,6 +145,8 @@ def train(args: argparse.Namespace, method_name: str, problem: Problem, standard
                     scalars |= method.group_values()
                 scalars["time/step_ms"] = 1e3 * (time.perf_counter() - step_started)
                 trackbridge.log(scalars, step=step)
+                if step == args.preempt_at and not begun.run_id:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
             predictions, test_losses = evaluate(network, test_set.pixels, test_set.labels, network_input)
             correct = predictions == test_set.labels
@@ -148,6 +162,8 @@ def train(args: argparse.Namespace, method_name: str, problem: Problem, standard
                 values |= method.group_values() if per_group else {}
             trackbridge.log(values, step=step)
             mmds = ", ".join(f"MMD by {factor} {factors[factor].mmd:.1f}" for factor in args.explicit)
+            if epoch < args.epochs:
+                checkpoint.save(Progress(run.id, epoch, step))
             print(f"{method_name} epoch {epoch}: {summary['test/accuracy']:.1f} %, {mmds}")
 
         errors = zip(problem.factors, test_set.majority.T, strict=True)
@@ -165,10 +181,24 @@ def train(args: argparse.Namespace, method_name: str, problem: Problem, standard
                 },
                 step=step,
             )
-        log_checkpoint(network)
+            log_checkpoint(network)
         seconds = time.process_time() - started
         run.summary["time/cpu_s"] = seconds
+    checkpoint.remove()
     return Result(method_name, summary["test/accuracy"], factors, summary["validation/accuracy"], summary["oracle/accuracy"], seconds)
+
+
+def run_settings(args: argparse.Namespace, method: str) -> dict[str, object]:
+    """All that decides what a run of the method is, as its configuration holds it."""
+    hyper = {name: list(value) if isinstance(value, tuple) else value for name, value in settings_of(args, method).items()}
+    return {**{name: value for name, value in vars(args).items() if name not in NOT_SETTINGS}, **hyper, "method": method}
+
+
+def describe_run(args: argparse.Namespace, entry: MethodEntry) -> str:
+    """The run's notes."""
+    biased = ", ".join(f"{factor} at p = {p:g}" for factor, p in args.p.items() if p != UNBIASED) or "nothing"
+    told = ", ".join(args.explicit) if entry.told else "nothing"
+    return f"{entry.description}. Biased on purpose: {biased}. The method is told of: {told}."
 
 
 def describe(problem: Problem, explicit: Sequence[str], network: nn.Sequential) -> Training:
@@ -188,16 +218,16 @@ def describe(problem: Problem, explicit: Sequence[str], network: nn.Sequential) 
 
 
 def make_optimizer(
-    args: argparse.Namespace, method: str, settings: dict[str, Hyper], modules: nn.Module, images: int
+    args: argparse.Namespace, method: str, hyper: dict[str, Hyper], modules: nn.Module, images: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """Adam with a one-cycle schedule for Biased MNIST; a constant rate for CelebA, where all but LFF have SGD, as in the paper."""
     adam = args.dataset == "biased-mnist" or method == "lff"
     kind = torch.optim.Adam if adam else torch.optim.SGD
-    optimizer = kind(modules.parameters(), lr=settings["lr"], weight_decay=settings["weight_decay"])
+    optimizer = kind(modules.parameters(), lr=hyper["lr"], weight_decay=hyper["weight_decay"])
     if args.dataset == "celeba":
         return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
     steps = args.epochs * (images // args.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings["lr"], total_steps=steps, pct_start=0.3, cycle_momentum=False)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, hyper["lr"], total_steps=steps, pct_start=0.3, cycle_momentum=False)
     return optimizer, schedule
 
 
@@ -225,54 +255,6 @@ def selection_accuracies(network: nn.Module, problem: Problem) -> dict[str, floa
         predictions, _ = evaluate(network, split.pixels, split.labels, network_input)
         accuracies[f"{name}/accuracy"] = unbiased_accuracy(predictions == split.labels, groups)
     return accuracies
-
-
-def sample_sheet(split: Split) -> trackbridge.Image:
-    """The first eight images of each class, a column per class."""
-    columns = [np.flatnonzero(split.labels == label)[:8] for label in np.unique(split.labels)]
-    height = min(len(column) for column in columns)
-    index = np.stack([column[:height] for column in columns], axis=1).ravel()
-    return trackbridge.Image(image_grid(split.pixels[index], columns=len(columns)))
-
-
-def factor_table(factors: dict[str, FactorAccuracy], args: argparse.Namespace) -> trackbridge.Table:
-    """A row per factor: its bias in training, whether the method was told of it, and the model's accuracies."""
-    rows: list[list[object]] = [
-        [factor, args.p.get(factor), factor in args.explicit, result.majority, result.minority, result.mmd]
-        for factor, result in factors.items()
-    ]
-    return trackbridge.Table(columns=["factor", "p", "explicit", "majority", "minority", "mmd"], rows=rows)
-
-
-def group_table(problem: Problem, correct: NDArray[np.bool_]) -> trackbridge.Table:
-    """A row per factor, value and label: how many test images there are and how many percent of them are right."""
-    test_set = problem.test
-    rows: list[list[object]] = [
-        [factor, *row]
-        for factor, values in zip(problem.factors, test_set.values.T, strict=True)
-        for row in group_accuracies(correct, values, test_set.labels)
-    ]
-    return trackbridge.Table(columns=["factor", "value", "label", "images", "accuracy"], rows=rows)
-
-
-def heat_map(problem: Problem, correct: NDArray[np.bool_], factor: str) -> trackbridge.Image:
-    """Accuracy by value (rows) and label (columns), black 0 to white 100 %; groups without images are black too."""
-    test_set = problem.test
-    values = test_set.values[:, problem.factors.index(factor)]
-    grid: NDArray[np.uint8] = np.zeros((int(values.max()) + 1, len(problem.classes)), np.uint8)
-    for value, label, _, percent in group_accuracies(correct, values, test_set.labels):
-        grid[value, label] = round(2.55 * percent)
-    return trackbridge.Image(np.kron(grid, np.ones((BLOCK, BLOCK), np.uint8)))
-
-
-def prediction_table(problem: Problem, predictions: NDArray[np.int64], losses: NDArray[np.float32], count: int) -> trackbridge.Table:
-    """The first ``count`` test images: label, prediction, loss, and the value of every factor."""
-    test_set = problem.test
-    columns = zip(test_set.labels.tolist(), predictions.tolist(), losses.tolist(), test_set.values.tolist(), strict=True)
-    rows: list[list[object]] = [
-        [index, label, prediction, loss, *values] for index, (label, prediction, loss, values) in enumerate(columns)
-    ]
-    return trackbridge.Table(columns=["index", "label", "prediction", "loss", *problem.factors], rows=rows[:count])
 
 
 def main(argv: Sequence[str] | None = None) -> list[Result]:

@@ -46,14 +46,15 @@ def outputs_of(network: nn.Sequential, inputs: Tensor) -> Outputs:
     return Outputs(features, network[-1](features))
 
 
-class Method:
+class Method(nn.Module):
     """Base of the methods: a batch becomes one loss or more, each of which is followed by a step of the optimizer.
 
-    ``modules`` are trained with the network, ``terms`` are parts of the last batch's loss that are worth logging.
+    Its parameters are trained with the network, and all that it remembers from batch to batch is in its ``state_dict``.
+    ``terms`` are parts of the last batch's loss that are worth logging.
     """
 
     def __init__(self, training: Training) -> None:
-        self.modules = nn.ModuleList()
+        super().__init__()
         self.terms: dict[str, float] = {}
 
     def passes(self, network: nn.Sequential, outputs: Outputs, batch: Batch) -> Iterator[Tensor]:

@@ -20,7 +20,8 @@ class GroupDRO(Method):
     def __init__(self, training: Training, eta: float, normalise: bool = False) -> None:
         super().__init__(training)
         self.names = training.groups.names
-        self.q = torch.full((len(self.names),), 1 / len(self.names))
+        self.q: Tensor
+        self.register_buffer("q", torch.full((len(self.names),), 1 / len(self.names)))
         self.losses = torch.full_like(self.q, torch.nan)  # of the last batch, NaN where it had no image of a group
         self.eta = eta
         self.normalise = normalise
@@ -39,7 +40,6 @@ class GroupDRO(Method):
         return total / self.q[counts > 0].sum() if self.normalise else total
 
     def group_values(self) -> dict[str, float]:
-        """The weight of each group, and the loss of each that the last batch had images of."""
-        values = {f"gdro/q/{name}": q for name, q in zip(self.names, self.q.tolist(), strict=True)}
-        losses = zip(self.names, self.losses.tolist(), strict=True)
-        return values | {f"gdro/loss/{name}": loss for name, loss in losses if loss == loss}
+        """The weight of each group, and its loss in the last batch, which is NaN where that had no image of it."""
+        columns = (("q", self.q.tolist()), ("loss", self.losses.tolist()))
+        return {f"gdro/{kind}/{name}": value for kind, values in columns for name, value in zip(self.names, values, strict=True)}

@@ -22,8 +22,7 @@ class LearningFromFailure(Method):
     def __init__(self, training: Training, q: float) -> None:
         super().__init__(training)
         self.biased = training.make_network()
-        self.modules.append(self.biased)
-        self.averages = [MovingAverage(training.labels) for _ in range(2)]
+        self.averages = nn.ModuleList(MovingAverage(training.labels) for _ in range(2))
         self.q = q
 
     def passes(self, network: nn.Sequential, outputs: Outputs, batch: Batch) -> Iterator[Tensor]:
@@ -37,13 +36,16 @@ class LearningFromFailure(Method):
         yield (weights * losses).mean() + biased_loss
 
 
-class MovingAverage:
+class MovingAverage(nn.Module):
     """Of each training image's loss; the first value is taken as it is."""
 
     def __init__(self, labels: Tensor) -> None:
+        super().__init__()
         self.labels = labels
-        self.values = torch.zeros(len(labels))
-        self.seen = torch.zeros(len(labels), dtype=torch.bool)
+        self.values: Tensor
+        self.seen: Tensor
+        self.register_buffer("values", torch.zeros(len(labels)))
+        self.register_buffer("seen", torch.zeros(len(labels), dtype=torch.bool))
 
     def update(self, index: Tensor, losses: Tensor) -> Tensor:
         """The averages of the images at ``index``, each as a part of the largest average of its class."""

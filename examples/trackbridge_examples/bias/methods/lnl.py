@@ -20,7 +20,6 @@ class LearningNotToLearn(Method):
     def __init__(self, training: Training, weight: float, reversal: float, single: bool = False) -> None:
         super().__init__(training)
         self.adversary = nn.Linear(training.features, len(training.biases.names))
-        self.modules.append(self.adversary)
         self.weight = weight
         self.reversal = reversal
         self.single = single

@@ -25,7 +25,6 @@ class RUBi(Method):
             self.answer: nn.Module = nn.Linear(classes, classes)
         else:
             self.mask, self.answer = nn.Sequential(nn.Linear(inputs, classes)), nn.Identity()
-        self.modules.extend([self.mask, self.answer])
 
     def passes(self, network: nn.Sequential, outputs: Outputs, batch: Batch) -> Iterator[Tensor]:
         mask = self.mask(nn.functional.one_hot(batch.biases, self.inputs).float())
