@@ -15,7 +15,14 @@ import trackbridge
 from . import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
-WITH_TINY = "import pytest; from tests.examples import sweeps; sweeps.use_tiny(pytest.MonkeyPatch()); from trackbridge_examples.sweep import command; command.main()"
+WITH_TINY = """
+import signal, pytest
+from tests.examples import sweeps
+from trackbridge_examples.sweep import command
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, tests among them, begin with it ignored
+sweeps.use_tiny(pytest.MonkeyPatch())
+command.main()
+"""
 
 
 def use_tiny(patch: pytest.MonkeyPatch) -> None:

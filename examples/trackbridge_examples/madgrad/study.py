@@ -106,6 +106,7 @@ class Study:
             by_epoch = list(zip(*series, strict=True))
             epochs = range(1, len(by_epoch) + 1)
             axes.plot(epochs, [statistics.fmean(values) for values in by_epoch], marker="o", label=row.optimizer)
+            axes.set_xticks(epochs)
             axes.fill_between(epochs, [min(values) for values in by_epoch], [max(values) for values in by_epoch], alpha=0.2)
         axes.legend()
         return figure
