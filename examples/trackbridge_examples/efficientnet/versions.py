@@ -16,9 +16,9 @@ import trackbridge
 from trackbridge_examples.efficientnet.augment import Stage, network_input
 from trackbridge_examples.efficientnet.comparison import Row, cost, log_comparison, row
 from trackbridge_examples.efficientnet.network import LAYOUTS, Architecture
-from trackbridge_examples.efficientnet.optimizers import make_optimizer
 from trackbridge_examples.efficientnet.run import Plan, Result, cpu_time, group, train, train_step
 from trackbridge_examples.efficientnet.tasks import Task
+from trackbridge_examples.optimizers import OPTIMIZERS
 from trackbridge_examples.training import seed_everything
 
 SCALES = {  # equally deep; the second is so wide that the parameters for ten classes differ by less than 2 %
@@ -75,7 +75,7 @@ def _stepper(args: argparse.Namespace, task: Task, architecture: Architecture, l
     images = task.dataset.train.take(np.arange(min(args.batch_size, len(task.dataset.train.labels))))
     inputs = network_input(images.pixels, args.size, layout)
     model = architecture.build(len(task.dataset.classes), layout)
-    optimizer = make_optimizer(args.optimizer, model.parameters(), args.lr)
+    optimizer = OPTIMIZERS[args.optimizer](model.parameters(), args.lr, 0.0)
     targets = [(torch.from_numpy(images.labels), 1.0)]
     return lambda: train_step(model, optimizer, inputs, targets)
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from trackbridge_examples.data import digits, fashion_mnist_or_digits
-from trackbridge_examples.madgrad.optimizers import OPTIMIZERS
+from trackbridge_examples.optimizers import OPTIMIZERS
 from trackbridge_examples.sweep.options import add_engine_options
 from trackbridge_examples.training import add_common_options, parse_with_presets, positive
 

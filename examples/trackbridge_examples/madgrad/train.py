@@ -10,8 +10,8 @@ from torch import nn
 import trackbridge
 from trackbridge_examples.bias.network import make_network
 from trackbridge_examples.data import Dataset, Images
-from trackbridge_examples.madgrad.optimizers import OPTIMIZERS
 from trackbridge_examples.madgrad.options import DATASETS
+from trackbridge_examples.optimizers import OPTIMIZERS
 from trackbridge_examples.training import (
     accuracy,
     confusion_table,

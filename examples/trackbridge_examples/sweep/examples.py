@@ -6,13 +6,13 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 
 from trackbridge_examples.bias import options as bias
-from trackbridge_examples.efficientnet import train as efficientnet
+from trackbridge_examples.efficientnet import options as efficientnet
 from trackbridge_examples.madgrad import options as madgrad
 from trackbridge_examples.sweep.grid import Task
 
 EXAMPLES: dict[str, Callable[[Sequence[str]], argparse.Namespace]] = {
     "bias": lambda argv: bias.parse(argv, None),
-    "efficientnet": efficientnet.parse,
+    "efficientnet": lambda argv: efficientnet.parse(argv, None),
     "madgrad": lambda argv: madgrad.parse(argv, None),
 }
 ELSEWHERE = ("study", "table", "contact_sheet")  # options with which an example does something else than train once

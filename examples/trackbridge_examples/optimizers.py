@@ -1,4 +1,4 @@
-"""The four optimizers, with their usual momentum; learning rate and weight decay are left to the search."""
+"""The optimizers of the examples, with their usual momentum: SGD, Adam, AdamW, and MADGRAD (arXiv 2101.11075, timm's implementation)."""
 
 from collections.abc import Callable, Iterable
 
