@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import site
+import subprocess
 import sys
 from functools import lru_cache
 from importlib import metadata
@@ -89,7 +89,7 @@ def home(name: str) -> Environment | None:
         BackendError: unknown, or its client is in neither; the message names the commands that install it.
     """
     adapter = get(name)
-    lacking = missing(adapter.requires, _isolated())
+    lacking = missing(adapter.requires, site.getsitepackages()) and missing(adapter.requires, _isolated())
     if not lacking:
         return None
     from trackbridge import environments
@@ -100,10 +100,13 @@ def home(name: str) -> Environment | None:
     return environment
 
 
+@lru_cache(maxsize=1)
 def _isolated() -> list[str]:
-    """``sys.path`` without what ``python -I`` leaves out."""
-    outside = {*os.environ.get("PYTHONPATH", "").split(os.pathsep), site.getusersitepackages()}
-    return [entry for entry in sys.path if entry not in outside.difference(site.getsitepackages())]
+    """``sys.path`` of an isolated process of this interpreter: also what ``.pth`` files add to it."""
+    told = subprocess.run(
+        [sys.executable, "-I", "-c", "import sys; print(*sys.path, sep='\\0', end='')"], capture_output=True, text=True, check=True
+    )
+    return told.stdout.split("\0")
 
 
 def command(name: str, module: str) -> list[str]:
