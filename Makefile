@@ -25,7 +25,7 @@ compare: $(READY)
 	$(BIN)/python docs/generate.py
 
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

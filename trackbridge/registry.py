@@ -89,7 +89,9 @@ def home(name: str) -> Environment | None:
         BackendError: unknown, or its client is in neither; the message names the commands that install it.
     """
     adapter = get(name)
-    lacking = missing(adapter.requires, site.getsitepackages()) and missing(adapter.requires, _isolated())
+    lacking = missing(adapter.requires, site.getsitepackages()) and (
+        missing(adapter.requires, sys.path) or missing(adapter.requires, _isolated())
+    )
     if not lacking:
         return None
     from trackbridge import environments

@@ -66,6 +66,21 @@ class Store(Protocol):
     def sidecar(self, aim: Any) -> bytes | None: ...
 
 
+@contextlib.contextmanager
+def refused(where: str, *errors: type[Exception], modules: Iterable[str] = ()) -> Iterator[None]:
+    """What one of `errors`, or an error of one of Aim's own libraries or of `modules`, stops may be taken later."""
+    try:
+        yield
+    except TrackBridgeError:
+        raise
+    except errors as error:
+        raise Unavailable(f"{where}: {error}") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] in ("aimrocks", "sqlalchemy", "filelock", "aim", *modules):
+            raise Unavailable(f"{where}: {type(error).__name__}: {str(error)[:300]}") from error
+        raise
+
+
 class RocksBatch:
     """As Aim's tracker does it, but in batches of its database."""
 
@@ -102,16 +117,8 @@ class Folder:
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
         """What the disk, a lock or one of Aim's databases refuses now may be taken later."""
-        try:
+        with refused(str(self), OSError):
             yield
-        except TrackBridgeError:
-            raise
-        except OSError as error:
-            raise Unavailable(f"{self}: {error}") from error
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] in ("aimrocks", "sqlalchemy", "filelock", "aim"):
-                raise Unavailable(f"{self}: {type(error).__name__}: {str(error)[:300]}") from error
-            raise
 
     def opened(self, hash: str, run: RunInfo) -> Any:
         self._root.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from trackbridge.adapters import Place
-from trackbridge.errors import TrackBridgeError, Unavailable
+from trackbridge.errors import Unavailable
 from trackbridge.projection import Projection, seconds
 from trackbridge.records import RunInfo
-from trackbridge_adapters.aim.folder import QUIET, Batch
+from trackbridge_adapters.aim.folder import QUIET, Batch, refused
 from trackbridge_adapters.aim.layout import OURS, SERVER
 
 LARGEST = 15 << 20
@@ -69,16 +69,8 @@ class Server:
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
-        try:
+        with refused(str(self), OSError, RuntimeError, modules=("requests", "websockets")):
             yield
-        except TrackBridgeError:
-            raise
-        except (OSError, RuntimeError) as error:
-            raise Unavailable(f"{self}: {error}") from error
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] in ("aimrocks", "sqlalchemy", "filelock", "aim", "requests", "websockets"):
-                raise Unavailable(f"{self}: {type(error).__name__}: {str(error)[:300]}") from error
-            raise
 
     def opened(self, hash: str, run: RunInfo) -> Any:
         repo = connected(self._url)

@@ -141,10 +141,12 @@ def _is_row(payload: bytes) -> bool:
 def rows_until(logs: Sequence[Path], last: dict[str, Any] | None) -> list[int]:
     """How many rows of each of these logs of one run come before the end of `last`, a line of the server; none where it is not among them."""
     counts, until = [0] * len(logs), [0] * len(logs)
+    if last is None:
+        return until
     for place, log in enumerate(logs):
         for row in (entry for entry in entries(log) if isinstance(entry, Row)):
             counts[place] += 1
-            if last is not None and all(row.values.get(name) == last.get(name) for name in ("_step", "_timestamp")):
+            if all(row.values.get(name) == last.get(name) for name in ("_step", "_timestamp")):
                 until = list(counts)
     return until
 

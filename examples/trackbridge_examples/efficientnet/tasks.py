@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trackbridge_examples.bias.celeba import Photos
 from trackbridge_examples.data import Dataset, DatasetUnavailable, Images, digits, fashion_mnist_or_digits
 from trackbridge_examples.efficientnet.photos import histogram_accuracy, photo_patches
+from trackbridge_examples.photo_files import Photos
 
 NOT_AVAILABLE = "not available"
 HISTOGRAM = "colour histogram and linear classifier"

@@ -6,7 +6,6 @@ gives one ratio.  Accuracy comes from trainings of their own.
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from math import comb
 from statistics import median
 
 import numpy as np
@@ -18,6 +17,7 @@ from trackbridge_examples.efficientnet.comparison import Row, cost, log_comparis
 from trackbridge_examples.efficientnet.network import LAYOUTS, Architecture
 from trackbridge_examples.efficientnet.run import Plan, Result, cpu_time, group, train, train_step
 from trackbridge_examples.efficientnet.tasks import Task
+from trackbridge_examples.intervals import interval
 from trackbridge_examples.optimizers import OPTIMIZERS
 from trackbridge_examples.training import seed_everything
 
@@ -94,11 +94,4 @@ def take_turns(contenders: Mapping[Contender, Callable[[], object]], rounds: int
 
 def median_interval(samples: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
     """Order statistics that hold the median, whatever the distribution; all of the samples if none are so sure."""
-    ordered, n = sorted(samples), len(samples)
-    below, depth = 0.0, 0
-    for index in range(n // 2):
-        below += comb(n, index) / 2**n
-        if 1 - 2 * below < confidence:
-            break
-        depth = index
-    return ordered[depth], ordered[n - 1 - depth]
+    return interval(samples, confidence) or (min(samples), max(samples))

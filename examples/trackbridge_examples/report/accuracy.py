@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+from trackbridge_examples.intervals import COVERAGE, interval
 from trackbridge_examples.readback import RunFacts
 from trackbridge_examples.report.document import Block, Heading, Table
-from trackbridge_examples.report.statistics import COVERAGE, LEAST_PAIRS, MARGIN, interval, verdict
+from trackbridge_examples.report.statistics import LEAST_PAIRS, MARGIN, verdict
 from trackbridge_examples.report.words import mean, shown, signed, spread
 
 TAG = "efficientnet"

@@ -21,11 +21,12 @@ from trackbridge_examples.bias.protocol import (
 )
 from trackbridge_examples.bias.results import Results
 from trackbridge_examples.bias.spaces import TRIALS
+from trackbridge_examples.intervals import COVERAGE, interval
 from trackbridge_examples.report.charts import iosm_chart, mmd_chart
 from trackbridge_examples.report.document import Block, Heading, Stressed, Table
 from trackbridge_examples.report.measured import SIDES, STANDARD, Measured, cpu_seconds, measure
 from trackbridge_examples.report.statements import statements
-from trackbridge_examples.report.statistics import COVERAGE, LEAST_PAIRS, MARGIN, interval, verdict
+from trackbridge_examples.report.statistics import LEAST_PAIRS, MARGIN, verdict
 from trackbridge_examples.report.words import NOT_RUN, mean, shown, signed, spread
 
 LABELS = {

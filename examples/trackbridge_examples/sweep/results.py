@@ -7,9 +7,10 @@ from typing import Any
 from rich.table import Table
 
 import trackbridge
+from trackbridge_examples.readback import FINISHED
 from trackbridge_examples.sweep.grid import Task, key_of
 
-FINISHED, RUNNING = "finished", "running"
+RUNNING = "running"
 SEED = "seed"
 NOT_AVAILABLE = "not available"
 
