@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 FILE = "data.json"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -21,16 +21,27 @@ class Status(StrEnum):
     """What became of a cell. Not run and failed are never the same."""
 
     MEASURED = "measured"
+    OFFLINE = "measured offline"  # the client alone; its service was not reached
+    EMULATED = "measured on an emulator"  # of the vendor's service; says nothing about times, sizes and scale of the service
     FAILED = "failed"  # it ran and failed; `detail` holds the end of its log
     NOT_RUN_QUICK = "not run in quick"  # left out for time
     NOT_RUN_FULL = "not run in full"  # left out for time, by --budget
+    NEEDS_ACCOUNT = "not measured here: needs account"  # `detail` has the steps, `command` what measures it then
+    ENDED = "service ended"
     UNSUPPORTED = "unsupported"  # the tool has no such thing; `detail` says what
+    CITED = "cited"  # a claim with source, quote and date
+
+    @property
+    def has_value(self) -> bool:
+        """Whether a cell of this status was measured, in whatever way."""
+        return self in (Status.MEASURED, Status.OFFLINE, Status.EMULATED)
 
 
 class Way(StrEnum):
     """How the values went into the tracker."""
 
-    NATIVE = "native"  # by the tracker's own client
+    NATIVE = "native"  # by the tracker's own client, as its documentation shows it
+    TUNED = "native, tuned"  # by the tracker's own client, with the settings that our adapter uses
     THROUGH = "through TrackBridge"
     CONTROL = "control"  # of the measurement itself
 
@@ -66,7 +77,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One measured number.
 
     Args:
-        value: the figure, in `spec.unit`; None unless `status` is ``measured``.
+        value: the figure, in `spec.unit`; None unless `status.has_value`.
         samples: what `value` was computed from, in the same unit, in the order of measurement.
         detail: in words: what the samples are, the end of a log, why there is no value.
         command: measures exactly this cell again.
@@ -74,6 +85,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         time: when the measurement began.
         seconds: how long its task took until this cell was done.
         load: the load average of one minute when it began (runnable processes; on N cores, N is busy).
+        log: the file of what its task printed, below the folder of the report; "" where it printed nothing.
+        lock: the file of the pinned environment that it ran in, likewise.
     """
 
     spec: Spec
@@ -86,6 +99,151 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     time: str = ""
     seconds: float = 0.0
     load: float = 0.0
+    log: str = ""
+    lock: str = ""
+
+
+class Kind(StrEnum):
+    """What a tool is, in the mode that is measured. Tools are ranked within a kind."""
+
+    STORE = "store"  # it can be queried where it lies
+    SPOOL = "spool"  # written to be uploaded later
+    EMULATED = "emulated or replayed service"  # compatibility alone: no time, size, scale or score
+    REFERENCE = "reference"  # of this project; never ranked
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """One tool of the comparison.
+
+    Args:
+        backend: its name here.
+        title: its own name.
+        lecture: its name on the slide of 2021; "" where it is not on it.
+        mode: how it is measured, in words (``offline archive``, ``local SQLite store``, ``moto on loopback``).
+        facts: what a user must supply before the first run: kind (account, key, server, port, daemon, repository ...) -> names.
+        account: the steps to measure it with an account; [] where none is needed.
+    """
+
+    backend: str
+    title: str
+    lecture: str
+    kind: Kind
+    mode: str
+    distributions: list[str] = []
+    facts: dict[str, list[str]] = {}
+    account: list[str] = []
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One trait of the canonical run in one backend, for the heat map: what was written, what came back.
+
+    Args:
+        ordinary: whether most training scripts log such a thing; else it is hostile.
+        written, native, restored: excerpts in words.
+        exact: natively; `exact_restored`: with the sidecar.
+        reason: the adapter's declared reason where it is not exact natively; "" is undeclared.
+    """
+
+    backend: str
+    trait: str
+    ordinary: bool
+    written: str
+    native: str
+    restored: str
+    exact: bool
+    exact_restored: bool
+    reason: str = ""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What cannot be measured, with its evidence.
+
+    Args:
+        id: ``backend/topic``, such as ``mlflow/server_licence``.
+        value: in a few words, as a table shows it.
+        source: address of the evidence.
+        quote: its words, short.
+        found: date on which it was read.
+        expires: date from which it shows as expired.
+    """
+
+    id: str
+    value: str
+    source: str
+    quote: str
+    found: str
+    expires: str
+
+
+class LectureCell(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell of the regenerated slide.
+
+    Args:
+        then: the entry of 2021; ``not legible``, ``??``, or ``not on the slide``.
+        value: the entry of today, in words, made of `evidence` alone.
+        evidence: the ids of the cells and claims that it rests on.
+    """
+
+    backend: str
+    criterion: str
+    then: str
+    value: str
+    status: Status
+    evidence: list[str]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One quantity of a score. `value` as measured; `good`: 1 is the best seen within the kind, 0.5 twice as bad; None: not measured."""
+
+    axis: str
+    quantity: str
+    value: float | None
+    good: float | None
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """The logging-path score of one tool in one way.
+
+    Args:
+        axes: geometric mean of the axis's parts; None where none was measured.
+        coverage: share of the axes' weights that were measured.
+        total: weighted geometric mean of the axes at equal weights, with `low` and `high` of resampled repeats; None below 80 % coverage.
+        first: share of the resamples in which it is first of its kind.
+        wins: share of random weightings in which it is first of its kind.
+        rank: within its kind, 1 is best; tools whose intervals reach the leader's have rank 1; None: not ranked.
+    """
+
+    backend: str
+    kind: Kind
+    way: Way
+    parts: list[Part]
+    axes: dict[str, float | None]
+    coverage: float
+    total: float | None
+    low: float | None = None
+    high: float | None = None
+    first: float | None = None
+    wins: float | None = None
+    rank: int | None = None
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell against the same cell of an earlier report.
+
+    Args:
+        ratio: new over old, of the medians, with the interval `low` to `high`; None where either has no samples.
+        p: of the permutation test; None with fewer than seven samples.
+        verdict: ``changed``, ``not changed``, ``undecided``, ``new``, ``gone``, ``status changed``.
+    """
+
+    id: str
+    old: float | None
+    new: float | None
+    ratio: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    verdict: str
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,6 +345,10 @@ class Data(msgspec.Struct, kw_only=True):
         planned: the cells that it set out to measure; one that is in neither `cells` nor given a status was never reached.
         natives: the script by which each backend's own client was measured.
         axes: axis -> its method in words.
+        items: of the fidelity axis, trait by trait.
+        weights: presets of the score's sliders: name -> axis -> weight.
+        earlier: of the cells that were not run now those of the last full run, as they were.
+        baseline: when the report was started that `changes` are counted from.
     """
 
     format: int = FORMAT
@@ -206,6 +368,15 @@ class Data(msgspec.Struct, kw_only=True):
     experiments: list[Experiment] = []
     tasks: list[Task] = []
     natives: dict[str, str] = {}
+    tools: list[Tool] = []
+    items: list[Item] = []
+    claims: list[Claim] = []
+    lecture: list[LectureCell] = []
+    scores: list[Score] = []
+    weights: dict[str, dict[str, float]] = {}
+    earlier: list[Cell] = []
+    baseline: str = ""
+    changes: list[Change] = []
 
     def cell(self, id: str) -> Cell | None:
         return next((cell for cell in self.cells if cell.spec.id == id), None)
