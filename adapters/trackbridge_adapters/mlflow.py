@@ -367,9 +367,9 @@ class MlflowReader:
         for event in (Config(start, unflatten(config)), Summary(start, summary), Tags(start, json.loads(run.data.tags.get(TAGS, "[]")))):
             yield Record("native", position, event)
             position += 1
-        files = sorted(self._files(run.info.run_id, "media")) + sorted(self._files(run.info.run_id, "artifacts"))
-        for path in files:
-            data = self._download(run.info.run_id, path)
+        store = self._store(run)
+        for path in sorted(_files(store, "media")) + sorted(_files(store, "artifacts")):
+            data = _download(store, path)
             ref = FileRef(path, hashlib.sha256(data).hexdigest(), len(data))
             yield Record(
                 "native", position, _media(path, data, ref, originals) if path.startswith("media/") else _artifact(path, ref, originals)
@@ -378,15 +378,16 @@ class MlflowReader:
 
     def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
         run = self._get(run_id)
-        if not any(file.path == SIDECAR_FILE for file in self._client.list_artifacts(run.info.run_id, "trackbridge")):
+        store = self._store(run)
+        if not any(file.path == SIDECAR_FILE for file in store.list_artifacts("trackbridge")):
             return None
-        return self._download(run.info.run_id, SIDECAR_FILE), run.data.tags.get(DIGEST, "")
+        return _download(store, SIDECAR_FILE), run.data.tags.get(DIGEST, "")
 
     def _describe(self, run: Any) -> RunInfo:
         tags = run.data.tags
         notes = tags.get("mlflow.note.content", "")
         if len(notes) == TAG_LENGTH:
-            notes = self._download(run.info.run_id, NOTES).decode()
+            notes = _download(self._store(run), NOTES).decode()
         info = from_text(tags.get(INFO, "{}"))
         described = info if isinstance(info, dict) else {}
         back = {theirs: ours for ours, theirs in STATUS.items()}
@@ -422,16 +423,24 @@ class MlflowReader:
             raise RunNotFound(f"no run {run_id} in {self._target}")
         return run
 
-    def _files(self, run_id: str, folder: str) -> Iterator[str]:
-        for file in self._client.list_artifacts(run_id, folder):
-            if file.is_dir:
-                yield from self._files(run_id, file.path)
-            else:
-                yield file.path
+    def _store(self, run: Any) -> Any:
+        """Where the files of `run` lie. The client's own calls take a run's id, and load the whole run anew for each file."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    def _download(self, run_id: str, path: str) -> bytes:
-        with tempfile.TemporaryDirectory(prefix="trackbridge-") as temporary:
-            return Path(self._client.download_artifacts(run_id, path, temporary)).read_bytes()
+        return get_artifact_repository(run.info.artifact_uri, tracking_uri=self._client.tracking_uri)
+
+
+def _files(store: Any, folder: str) -> Iterator[str]:
+    for file in store.list_artifacts(folder):
+        if file.is_dir:
+            yield from _files(store, file.path)
+        else:
+            yield file.path
+
+
+def _download(store: Any, path: str) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="trackbridge-") as temporary:
+        return Path(store.download_artifacts(path, temporary)).read_bytes()
 
 
 class MlflowAdapter:

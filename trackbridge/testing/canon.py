@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ TICK = 1_000_007
 NAME, PROJECT = "Läufer 🏃 «1»", "canon: Prüfung/☃"
 TAGS = ("baseline", "große Läufe", "a,b", "k:v", "x" * 100, "🏷")
 INF, NAN = float("inf"), float("nan")
+LONGEST = 20_000
 
 KEYS: dict[str, tuple[str, ...]] = {
     "separators": ("loss.train", "loss/train", "loss train", "loss:train", "loss-train", "loss_train"),
@@ -296,8 +298,8 @@ def build(folder: Path) -> dict[str, Workload]:
     return {run.info.id: run for run in runs}
 
 
-def main(folder: Path, run_id: str) -> Workload:
-    """The hostile run."""
+def main(folder: Path, run_id: str, steps: int = LONGEST) -> Workload:
+    """The hostile run, whose longest series has so many `steps`."""
     files = Files(folder / run_id)
     info = RunInfo(
         id=run_id,
@@ -314,7 +316,7 @@ def main(folder: Path, run_id: str) -> Workload:
     to = Recorder(files)
     with to.trait("field", "name, project, group, job type, notes"):
         to.begin(info)
-    for part in (_config, _scalars, _keys, _steps, _times, _series, _media, _artifacts, _description):
+    for part in (_config, _scalars, _keys, _steps, _times, partial(_series, steps=steps), _media, _artifacts, _description):
         part(to)
     _flow(to, info)
     with to.trait("status", "finished"):
@@ -433,12 +435,12 @@ def _times(to: Recorder) -> None:
                 to.log({f"time/{number}": value}, step, base + after)
 
 
-def _series(to: Recorder) -> None:
+def _series(to: Recorder, steps: int) -> None:
     with to.trait("series", "1,000 keys in a call"):
         for step in range(3):
             to.log({f"wide/{column:04}": column + step / 4 for column in range(1000)}, step)
-    with to.trait("series", "20,000 steps"):
-        for step in range(20_000):
+    with to.trait("series", f"{steps:,} steps"):
+        for step in range(steps):
             to.log({"long/loss": 1 / (step + 1)}, step)
     with to.trait("series", "kinds together in a call"):
         for step in range(10):

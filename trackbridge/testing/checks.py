@@ -235,7 +235,7 @@ def forwarded(lab: Lab) -> list[str]:
     """
     if ":" in lab.subject.name:
         return []
-    run = canon.main(lab.root / "journal", "forwarded")
+    run = canon.main(lab.root / "journal", "forwarded", steps=1_500)
     for number, failpoint in enumerate(FAILPOINTS, 1):
         run.write_journal((len(run.records) - 3) * number // len(FAILPOINTS))
         lab.forward(run.folder, failpoint)
