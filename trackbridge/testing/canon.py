@@ -53,6 +53,7 @@ NAME, PROJECT = "Läufer 🏃 «1»", "canon: Prüfung/☃"
 TAGS = ("baseline", "große Läufe", "a,b", "k:v", "x" * 100, "🏷")
 INF, NAN = float("inf"), float("nan")
 LONGEST = 20_000
+"""Steps of the longest series."""
 
 KEYS: dict[str, tuple[str, ...]] = {
     "separators": ("loss.train", "loss/train", "loss train", "loss:train", "loss-train", "loss_train"),

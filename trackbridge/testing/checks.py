@@ -227,6 +227,9 @@ def together(lab: Lab) -> list[str]:
 FAILPOINTS = ("after_open", "after_write", "after_flush", "before_cursor", "after_cursor", "after_write", "before_close", "after_close")
 """Where the real forwarder dies."""
 
+REPLAYED = 3_000
+"""Steps of the longest series that it delivers: two of the kills make it repeat over a thousand of them, and it starts nine times."""
+
 
 def forwarded(lab: Lab) -> list[str]:
     """The hostile run grows while the real forwarder delivers it and is killed at each of its fail points: it is whole, and there once.
@@ -235,7 +238,7 @@ def forwarded(lab: Lab) -> list[str]:
     """
     if ":" in lab.subject.name:
         return []
-    run = canon.main(lab.root / "journal", "forwarded", steps=1_500)
+    run = canon.main(lab.root / "journal", "forwarded", REPLAYED)
     for number, failpoint in enumerate(FAILPOINTS, 1):
         run.write_journal((len(run.records) - 3) * number // len(FAILPOINTS))
         lab.forward(run.folder, failpoint)
