@@ -66,9 +66,10 @@ def test_the_unhappy_beginnings_name_the_remedy(tmp_path: Path, monkeypatch: pyt
         trackbridge.finish()
 
 
-def test_a_missing_client_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_client_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from trackbridge import registry
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where nobody made an environment for it
     monkeypatch.setattr(registry, "missing", lambda requires, path: ["mlflow>=3.10"])
     with pytest.raises(trackbridge.BackendError, match=r"pip install 'trackbridge\[mlflow\]'"):
         trackbridge.init(backend="mlflow")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -153,18 +154,20 @@ def rows_until(logs: Sequence[Path], last: dict[str, Any] | None) -> list[int]:
 
 @contextlib.contextmanager
 def rest(log: Path, count: int) -> Iterator[Path]:
-    """`log` without its first `count` rows: a log beside it. When the block ends, it is noted whether the client has uploaded that one."""
-    part = log.with_name("rest.wandb") if count else log
-    try:
-        if count:
-            _copy(log, part, count)
-        yield part
-    finally:
-        if count:
+    """`log` without its first `count` rows: a log in a folder of its own, where ``wandb sync`` of the run does not find it, with the run's files. When
+    the block ends, it is noted whether the client has uploaded that one."""
+    if not count:
+        yield log
+        return
+    with tempfile.TemporaryDirectory(prefix="rest-", dir=log.parent) as folder:
+        part = Path(folder, log.name)
+        Path(folder, "files").symlink_to(log.parent / "files")
+        _copy(log, part, count)
+        try:
+            yield part
+        finally:
             if is_uploaded(part):
                 (log.parent / UPLOADED).touch()
-            part.unlink(missing_ok=True)
-            part.with_name(f"{part.name}.synced").unlink(missing_ok=True)
 
 
 def _copy(log: Path, to: Path, count: int) -> None:
