@@ -7,16 +7,14 @@ import sys
 from pathlib import Path
 
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-os.environ |= {"DVC_NO_ANALYTICS": "1", "DVC_STUDIO_OFFLINE": "true"}
 
 from dvc.api import DVCFileSystem, exp_show
 from dvclive import Live
 
 
 def prepare(folder):
-    author = {"GIT_AUTHOR_NAME": "n", "GIT_AUTHOR_EMAIL": "n@localhost", "GIT_COMMITTER_NAME": "n", "GIT_COMMITTER_EMAIL": "n@localhost"}
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["git", "commit", "-q", "--allow-empty", "-m", "begin"]):
-        subprocess.run(command, cwd=folder, check=True, env=os.environ | author)
+        subprocess.run(command, cwd=folder, check=True)
 
 
 def start(folder, name):
@@ -49,3 +47,11 @@ def read(folder, name):
 
 def count_runs(folder):
     return sum(1 for row in exp_show(repo=str(folder)) if row["Experiment"])
+
+
+def filter_runs(folder, name):
+    return sum(1 for row in exp_show(repo=str(folder)) if row["Experiment"] == name)
+
+
+def compact(folder):
+    subprocess.run(["git", "gc", "-q", "--prune=now"], cwd=folder, check=True)
