@@ -31,7 +31,7 @@ def jobs(bench: Bench) -> Iterator[Job]:
 def _specs(backend: str) -> tuple[Spec, Spec]:
     return (
         spec(backend, AXIS, "recoverable", "values recovered without the vendor's package", "%"),
-        spec(backend, AXIS, "export", "export of a run", "s"),
+        Spec(f"{backend}/{AXIS}/export", "export of a run", "s", Way.THROUGH),
     )
 
 

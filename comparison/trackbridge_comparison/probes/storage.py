@@ -43,7 +43,7 @@ def jobs(bench: Bench) -> Iterator[Job]:
             def run(bench: Bench, wanted: frozenset[str], backend: str = backend, way: Way = way) -> Iterator[Finding]:
                 return measure(bench, backend, way)
 
-            yield Job(f"{AXIS}/{backend}/{way.name.lower()}", _specs(backend, way), run, 12.0, backends=(backend,))
+            yield Job(f"{AXIS}/{backend}/{way.name.lower()}", tuple(_specs(backend, way)), run, 12.0, backends=(backend,))
 
 
 def _specs(backend: str, way: Way) -> list[Spec]:
