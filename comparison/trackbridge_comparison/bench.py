@@ -272,8 +272,7 @@ class Bench:
     def drive(self, place: Place, verb: str, *rest: object, at_most: float = float("inf")) -> dict[str, Any]:
         """Run one verb of the driver at `place`, and return what it found."""
         printed = self.run(self.driving(place, verb, *rest), place.folder, place.variables, at_most)
-        result: dict[str, Any] = json.loads(printed.strip().splitlines()[-1])
-        return result
+        return told(printed)
 
     def begin(self, place: Place, verb: str, *rest: object, pass_fds: Sequence[int]) -> tuple[subprocess.Popen[bytes], Path]:
         """Start one verb of the driver at `place`; the child, which the caller ends, and the file that its output goes to."""
@@ -297,8 +296,7 @@ class Bench:
             self.log.add(child.args if isinstance(child.args, list) else [str(child.args)], printed)
         if code:
             raise children.ChildFailed(f"exit code {code}\n{printed}")
-        found: dict[str, Any] = json.loads(printed.strip().splitlines()[-1])
-        return found
+        return told(printed)
 
     def interpreter(self, backend: str) -> str:
         """Where the backend's own client is: its environment, made when it is not there; this interpreter for one without requirements.
@@ -383,11 +381,18 @@ def spec(backend: str, axis: str, quantity: str, title: str, unit: str, way: Way
     return Spec(f"{backend}/{axis}/{quantity}{SUFFIXES.get(way, '')}", title, unit, way)
 
 
+def told(printed: str) -> dict[str, Any]:
+    """The driver's line of JSON: the last line that can be one, since a client may print more when its process ends."""
+    found: dict[str, Any] = json.loads(next(line for line in reversed(printed.splitlines()) if line.startswith("{")))
+    return found
+
+
 def versions(backend: str) -> dict[str, str]:
     """The versions of the tool's distributions, where its client is; nothing where it is not there."""
     try:
         made = environments.find(backend)
-        wanted = tools.entry(backend).distributions or registry.get(backend).requires.names
+        known = tools.entries().get(backend)
+        wanted = known.distributions if known else registry.get(backend).requires.names
         found = registry.versions(registry.get(backend).requires) if made is None else made.versions
     except BackendError:
         return {}

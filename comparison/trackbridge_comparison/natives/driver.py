@@ -68,7 +68,7 @@ def load(script):
 def family():
     """This process and those that descend from it: process -> (seconds of processor time, highest resident bytes). Linux."""
     tick, found, parents = os.sysconf("SC_CLK_TCK"), {}, {}
-    for entry in os.listdir("/proc"):
+    for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{entry}/stat") as file:
                 fields = file.read().rpartition(")")[2].split()

@@ -31,6 +31,7 @@ once for each pinned file and kept, with their date. First metric is the time of
 logged, the run ended and the value read back, in an empty folder. Facts are what a user must supply before the first run in the mode that is measured, from
 tools.toml; statements those of the native script that begin a run, log and end it, with what they call and import."""
 
+NOTHING = "nothing is installed: the standard library is enough"
 PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
 
 
@@ -141,6 +142,9 @@ def _is_text(node: ast.stmt) -> bool:
 
 def install(bench: Bench, backend: str) -> Iterator[Finding]:
     (one,) = _install_specs(backend)
+    if environments.requirements(backend) is None:
+        yield from unsupported([one], NOTHING)
+        return
     bench.interpreter(backend)  # what it installs is cached then
     seconds = _install(bench, backend, cache=None)
     yield Finding(one.id, seconds, [seconds], "one installation")
@@ -148,13 +152,13 @@ def install(bench: Bench, backend: str) -> Iterator[Finding]:
 
 def _install(bench: Bench, backend: str, cache: Path | None) -> float:
     """Seconds of an installation into a fresh environment; `cache`: an empty folder instead of uv's own."""
-    pinned, folder = environments.requirements(backend), bench.folder(f"install-{backend}")
+    folder = bench.folder(f"install-{backend}")
     options = ["--cache-dir", str(cache)] if cache else []
     begin = time.perf_counter()
     _uv(bench, folder, "venv", "--quiet", *options, "--python", bench.interpreter(backend), str(folder / "venv"))
-    if pinned is not None:
-        into = ["--python", str(folder / "venv" / "bin" / "python")]
-        _uv(bench, folder, "pip", "install", "--quiet", *options, *into, "--require-hashes", "--requirement", str(pinned))
+    into = ["--python", str(folder / "venv" / "bin" / "python")]
+    pinned = str(environments.requirements(backend))
+    _uv(bench, folder, "pip", "install", "--quiet", *options, *into, "--require-hashes", "--requirement", pinned)
     seconds = time.perf_counter() - begin
     shutil.rmtree(folder)
     return seconds
@@ -184,6 +188,9 @@ def _known(bench: Bench, backend: str) -> Path:
 def index(bench: Bench, backend: str) -> Iterator[Finding]:
     """What only the package index can tell; asked once."""
     cold, pythons = _index_specs(backend)
+    if environments.requirements(backend) is None:
+        yield from unsupported((cold, pythons), NOTHING)
+        return
     path = _known(bench, backend)
     if not path.is_file():
         fresh = bench.folder(f"cache-{backend}")
