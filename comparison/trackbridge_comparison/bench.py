@@ -267,7 +267,8 @@ class Bench:
 
     def driving(self, place: Place, verb: str, *rest: object) -> list[str]:
         """The command that runs one verb of the driver at `place`."""
-        return [place.python, "-I", str(natives.DRIVER), place.script, verb, str(place.folder), *map(str, rest)]
+        isolated = ["-I", "-S"] if place.script.startswith(natives.FOREIGN) else ["-I"]  # a foreign reader sees no package at all
+        return [place.python, *isolated, str(natives.DRIVER), place.script, verb, str(place.folder), *map(str, rest)]
 
     def drive(self, place: Place, verb: str, *rest: object, at_most: float = float("inf")) -> dict[str, Any]:
         """Run one verb of the driver at `place`, and return what it found."""

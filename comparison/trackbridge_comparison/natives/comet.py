@@ -1,12 +1,8 @@
 """Comet offline, as without an account: an archive that ``comet upload`` sends, and read here as what it is."""
 
-import json
-import zipfile
 from pathlib import Path
 
 import comet_ml
-
-OWN = ("sys.", "process ")  # metrics of the system
 
 
 def start(folder, name, **options):
@@ -29,15 +25,3 @@ def log(run, values, step):
 
 def finish(run):
     run.end()
-
-
-def read(folder, name):
-    (path,) = (Path(folder) / name).glob("*.zip")
-    with zipfile.ZipFile(path) as archive:
-        rows = [json.loads(line) for line in archive.read("messages.json").decode().splitlines()]
-    series = {}
-    for row in rows:
-        if row["type"] == "metric_msg" and not row["payload"]["metric"]["metricName"].startswith(OWN):
-            metric = row["payload"]["metric"]
-            series.setdefault(metric["metricName"], []).append((metric["step"], metric["metricValue"]))
-    return series

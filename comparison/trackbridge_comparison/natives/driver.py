@@ -34,6 +34,7 @@ import os
 import resource
 import sys
 import time
+import types
 from pathlib import Path
 
 PLACE = Path(__file__).resolve().parent
@@ -58,11 +59,12 @@ def load(script):
     if path.parent != PLACE:
         sys.path.append(str(path.parent))  # what the readers share
     spec.loader.exec_module(module)
-    if not hasattr(module, "read"):
-        module.read = load(f"foreign/{name}").read
+    client = types.SimpleNamespace(**vars(module))
     if tuned:
-        module.start, module.log = module.tuned_start, getattr(module, "tuned_log", module.log)
-    return module
+        client.start, client.log = client.tuned_start, getattr(client, "tuned_log", client.log)
+    if not hasattr(client, "read"):
+        client.read = load(f"foreign/{name}").read
+    return client
 
 
 def family():
