@@ -242,11 +242,16 @@ class Bench:
 
         Raises:
             ChildFailed: it ended with an error.
-            OutOfTime: it did not end in time.
+            OutOfTime: the job's time was over.
+            TooLong: `at_most` seconds were over.
         """
-        printed = ""
+        printed, boxed = "", at_most < self.left()
         try:
             printed = children.run(command, work, self.left(at_most), self.variables(work, variables))
+        except children.OutOfTime as error:
+            if boxed and not children.stopping():
+                raise children.TooLong(str(error)) from error
+            raise
         except children.ChildFailed as error:
             printed = str(error)
             raise

@@ -22,6 +22,10 @@ class OutOfTime(Exception):
     """A child was ended because its time was over; the message says how long it had."""
 
 
+class TooLong(Exception):
+    """A child was ended because it took longer than what is measured allows; the message says how long it had."""
+
+
 _alive: set[subprocess.Popen[bytes]] = set()
 _lock = threading.Lock()
 _stopping = threading.Event()

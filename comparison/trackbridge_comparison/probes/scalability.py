@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trackbridge_comparison import children, natives
 from trackbridge_comparison.bench import NO_CLIENT, Bench, Finding, Job, spec, unsupported
-from trackbridge_comparison.children import OutOfTime
+from trackbridge_comparison.children import TooLong
 from trackbridge_comparison.probes.durability import KEYS, await_first
 from trackbridge_comparison.probes.storage import Written, written
 from trackbridge_comparison.schema import Spec, Status, Way
@@ -102,9 +102,9 @@ def measure_points(bench: Bench, backend: str) -> Iterator[Finding]:
     for points in sizes:
         try:
             if stopped:
-                raise OutOfTime(f"not tried{stopped}")
+                raise TooLong(f"not tried{stopped}")
             runs = [written(bench, backend, Way.NATIVE, points, repeat) for repeat in range(bench.sizes.scale_repeats)]
-        except OutOfTime as error:
+        except TooLong as error:
             stopped = stopped or f"; stopped at {points:,}: {error}"
             for quantity in ("write", "memory", "read"):
                 yield Finding(ids[f"{quantity}_{points}"], status=Status.FAILED, detail=f"not reached: {error}")
@@ -136,7 +136,7 @@ def measure_runs(bench: Bench, backend: str) -> Iterator[Finding]:
         place = bench.place(backend, Way.NATIVE, f"runs{count}")
         try:
             seconds.append(bench.drive(place, "runs", count, at_most=bench.sizes.box)["seconds"])
-        except OutOfTime as error:
+        except TooLong as error:
             stopped = f"; stopped at {count:,} runs: {error}"
             break
     yield _growth(growth, counts, seconds, "runs", stopped)
@@ -163,7 +163,7 @@ def measure_widths(bench: Bench, backend: str) -> Iterator[Finding]:
         place = bench.place(backend, Way.NATIVE, f"width{width}")
         try:
             seconds.append(bench.drive(place, "write", "wide", CALLS, width, at_most=bench.sizes.box)["seconds"])
-        except OutOfTime as error:
+        except TooLong as error:
             stopped = f"; stopped at {width:,} metrics: {error}"
             break
     yield _growth(_width_spec(backend), bench.sizes.widths, seconds, f"metrics in each of {CALLS} calls", stopped)
@@ -210,7 +210,7 @@ def measure_writers(bench: Bench, backend: str) -> Iterator[Finding]:
     def write(name: str) -> str:
         try:
             bench.drive(place, "write", name, CALLS, KEYS, at_most=bench.sizes.box)
-        except (children.ChildFailed, OutOfTime) as error:
+        except (children.ChildFailed, TooLong) as error:
             return f"{name}: {bench.portable(str(error)).strip().splitlines()[-1][:200]}"
         return ""
 
