@@ -242,7 +242,7 @@ class Comparison:
 
     def _prepare(self) -> None:
         """Make the environments before the clock starts: it is done once on a machine, and its downloads take what they take."""
-        for backend in self.data.backends:
+        for backend in dict.fromkeys(spec.backend for spec in self.data.planned if spec.id in self._wanted):
             # what fails here is met again by the tasks, which tell
             with self._console.status(f"environment of {escape(backend)}"), suppress(BackendError):
                 self._bench.interpreter(backend)
