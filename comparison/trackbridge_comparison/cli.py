@@ -31,7 +31,7 @@ from trackbridge_comparison.machine import describe
 from trackbridge_comparison.progress import Display
 from trackbridge_comparison.report.words import shown, spread
 from trackbridge_comparison.schedule import SIDE_BY_SIDE, Limits, Schedule
-from trackbridge_comparison.schema import Cell, Data, Experiment, Item, Spec, Status
+from trackbridge_comparison.schema import Cell, Data, Experiment, Item, Spec, Status, Task
 
 PROGRAM = "python -m trackbridge.compare"
 RESULTS = Path("comparison") / "results"
@@ -254,10 +254,17 @@ class Comparison:
         will_run = [job for job in self._jobs if self._limits.long or not job.long]
         estimates = [(job.name, self._memory.estimate(job.name, job.estimate) / shares[job.name]) for job in will_run]
         with Display(self._console, estimates, None if self._limits.total == inf else self._limits.total) as display:
-            schedule = Schedule(self._bench, self._jobs, self._wanted, self._limits, self._memory, self._out, self._record, display)
-            before = self.data.tasks
-            self.data.tasks = schedule.tasks
-            schedule.tasks += before
+            schedule = Schedule(
+                self._bench,
+                self._jobs,
+                self._wanted,
+                self._limits,
+                self._memory,
+                self._out,
+                self._record,
+                self._note,
+                display,
+            )
             schedule.run()
 
     def _complete(self) -> None:
@@ -279,6 +286,11 @@ class Comparison:
     def _record(self, cell: Cell) -> None:
         with self._lock:
             self.data.cells.append(cell)
+            self._save()
+
+    def _note(self, task: Task) -> None:
+        with self._lock:
+            self.data.tasks = [one for one in self.data.tasks if one.name != task.name] + [task]
             self._save()
 
     def _keep(self, kept: Experiment | list[Item]) -> None:

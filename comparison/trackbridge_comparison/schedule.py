@@ -51,7 +51,7 @@ class Schedule:
         jobs: in order of importance within each of the two groups.
         wanted: the ids of the cells to keep.
         out: the folder of the report.
-        record: is given each cell as soon as it is there, from any thread.
+        record, note: are given each cell, and how each task went, as soon as it is there, from any thread.
     """
 
     def __init__(
@@ -63,13 +63,14 @@ class Schedule:
         memory: Memory,
         out: Path,
         record: Callable[[Cell], None],
+        note: Callable[[Task], None],
         listener: Listener,
     ) -> None:
         self._bench, self._jobs, self._limits, self._memory = bench, list(jobs), limits, memory
-        self._wanted, self._out, self._record, self._listener = set(wanted), out, record, listener
+        self._wanted, self._out, self._record, self._note, self._listener = set(wanted), out, record, note, listener
         self._deadline = time.monotonic() + limits.total
         self._spent: dict[str, float] = {}
-        self.tasks: list[Task] = []
+        self._took: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @property
@@ -88,7 +89,7 @@ class Schedule:
             for job in alone:
                 self._leave_out(job)
         finally:
-            self._memory.learn({task.name: task.seconds for task in self.tasks if task.outcome == "done"})
+            self._memory.learn(self._took)
 
     def _owes(self, job: Job) -> bool:
         """Whether a cell of the job is left to measure, when those are told that its tool cannot have here."""
@@ -173,17 +174,15 @@ class Schedule:
         seconds = time.monotonic() - started
         for spec in specs.values():
             self._cell(spec, Finding(spec.id, status=status, detail=detail), began, seconds, load, log)
-        if len(job.backends) == 1:
-            with self._lock:
+        with self._lock:
+            if outcome == "done":
+                self._took[job.name] = round(seconds, 2)
+            if len(job.backends) == 1:
                 spent = self._spent.get(job.backends[0], 0.0)
                 self._spent[job.backends[0]] = spent + seconds / (1 if job.alone else SIDE_BY_SIDE)
         task = Task(job.name, outcome, round(seconds, 2), round(estimate, 2))
         self._note(task)
         self._listener.end(job, task)
-
-    def _note(self, task: Task) -> None:
-        with self._lock:
-            self.tasks.append(task)
 
     def _cell(self, spec: Spec, finding: Finding, began: str, seconds: float, load: float, log: Log | None) -> None:
         status = finding.status

@@ -92,7 +92,7 @@ def run(
     memory = Memory(tmp_path / "durations.json", mode)
     here = bench(tmp_path, mode)
     record = lambda cell: cells.update({cell.spec.id: cell})  # noqa: E731
-    Schedule(here, jobs, ids, limits or Limits(budget), memory, tmp_path / "out", record, Silent()).run()
+    Schedule(here, jobs, ids, limits or Limits(budget), memory, tmp_path / "out", record, lambda task: None, Silent()).run()
     return cells
 
 
