@@ -24,7 +24,7 @@ import trackbridge
 from trackbridge import compare, environments
 from trackbridge.deviations import Reason
 from trackbridge.errors import BackendError
-from trackbridge.normal import Normal
+from trackbridge.normal import Normal, expected
 from trackbridge.normal import compare as compare_forms
 from trackbridge.projection import Projection, is_bool, scalar_rule
 from trackbridge.testing import canon
@@ -362,7 +362,8 @@ def test_an_item_says_what_was_written_what_came_back_and_whether_that_is_declar
     }
     there = msgspec.structs.replace(logged, series=changed)
     declared = Projection(scalar_rule(Reason.RETYPED, "bool -> float", "it keeps floats", is_bool, value=lambda point: float(point.value)))
-    (forms,) = (cut for trait, cut in fidelity.restricted(run.traits, logged, there, logged) if trait.name == "scalar: bool")
+    held = (logged, expected(logged, declared), there, logged)
+    (forms,) = (cut for trait, cut in fidelity.restricted(run.traits, *held) if trait.name == "scalar: bool")
     (trait,) = (trait for trait in run.traits if trait.name == "scalar: bool")
     found = fidelity.item("jsonl", trait, forms, declared)
     assert not found.exact
@@ -371,8 +372,9 @@ def test_an_item_says_what_was_written_what_came_back_and_whether_that_is_declar
     assert "True, False, True" in found.written
     assert "1.0, 0.0, 1.0" in found.native
     assert found.reason == "retyped: bool -> float"
-    assert fidelity.item("jsonl", trait, forms, Projection()).reason == "", "nobody has declared it"
-    assert fidelity.item("jsonl", trait, [forms[0]] * 3, declared).reason == "", "what is exact has no reason"
+    as_logged = forms[0]
+    assert fidelity.item("jsonl", trait, [as_logged, as_logged, *forms[2:]], declared).reason == "", "it is not what was declared"
+    assert fidelity.item("jsonl", trait, [as_logged] * 4, declared).reason == "", "what is exact has no reason"
 
 
 def test_a_bench_in_its_folder(tmp_path: Path) -> None:

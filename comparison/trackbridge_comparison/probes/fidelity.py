@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from trackbridge.adapters import Sidecar
-from trackbridge.normal import Normal, compare, normal
+from trackbridge.normal import Normal, compare, expected, normal
 from trackbridge.projection import Entry, MediaItem, Point, Projection
 from trackbridge.records import Record, Status
 from trackbridge.sidecar import restore
@@ -111,14 +111,16 @@ def compared(bench: Bench, backend: str) -> list[Item]:
     if found.sidecar is not None and lab.capabilities.sidecar is not Sidecar.NONE:
         restored, _edited = restore(records, info, found.sidecar, lab.capabilities.projection)
         whole = with_sidecar(native, normal(restored, run.info))
-    return [item(backend, trait, forms, lab.capabilities.projection) for trait, forms in restricted(run.traits, logged, native, whole)]
+    projection = lab.capabilities.projection
+    forms = (logged, expected(logged, projection), native, whole)
+    return [item(backend, trait, cut, projection) for trait, cut in restricted(run.traits, *forms)]
 
 
 def item(backend: str, trait: Trait, forms: Sequence[Normal], projection: Projection) -> Item:
-    """One trait; `forms`: what was logged of it, what the tracker holds, and that with its sidecar."""
-    logged, native, whole = forms
+    """One trait; `forms`: what was logged of it, what the adapter declares that the tracker holds, what it holds, and that with its sidecar."""
+    logged, declared, native, whole = forms
     exact = not compare(logged, native, Projection())
-    declared = not exact and not compare(logged, native, projection)
+    as_declared = not exact and not compare(declared, native, Projection())
     return Item(
         backend=backend,
         trait=trait.name,
@@ -128,7 +130,7 @@ def item(backend: str, trait: Trait, forms: Sequence[Normal], projection: Projec
         restored=words(whole, trait.group),
         exact=exact,
         exact_restored=not compare(logged, whole, Projection()),
-        reason="; ".join(reasons(logged, projection)) if declared else "",
+        reason="; ".join(reasons(logged, projection)) if as_declared else "",
     )
 
 
@@ -157,10 +159,12 @@ def reasons(logged: Normal, projection: Projection) -> list[str]:
         *((name, [Entry(key, value) for key, value in getattr(logged, name + "s" * (name == "field")).items()]) for name in ENTRIES),
         ("media", [one for items in logged.media.values() for one in items]),
         ("artifact", list(logged.artifacts.values())),
-        ("scalar", [point for points in logged.series.values() for point in points]),
-        ("series", list(logged.series.values())),
     ]
     rules = [rule for on, items in groups for one in items for rule in projection.apply(on, one)[1]]
+    for points in logged.series.values():
+        held = [projection.apply("scalar", point) for point in points]
+        rules += [rule for _, changed in held for rule in changed]
+        rules += projection.apply("series", [point for point, _ in held if point is not None])[1]
     return list(dict.fromkeys(f"{rule.reason}: {rule.what}" for rule in rules))
 
 
