@@ -1,4 +1,4 @@
-"""ClearML offline, as without a server: a session as a zip file, which ``Task.import_offline_session`` uploads, and read here as what it is.
+"""ClearML offline, as without a server: a session as a zip file or a folder, which ``Task.import_offline_session`` uploads.
 
 The repository is told by the client's own variables: its detection waits for a minute in a repository that has no remote.
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 from dvc.api import DVCFileSystem, exp_show
+from dvc.scm import RevError
 from dvclive import Live
 
 
@@ -35,12 +36,20 @@ def finish(run):
     run.end()
 
 
+def tables(folder, revision):
+    files = DVCFileSystem(str(folder), rev=revision)
+    return {path: files.read_text(path) for path in files.find("dvclive/plots/metrics")}
+
+
 def read(folder, name):
-    files = DVCFileSystem(str(folder), rev=name)
+    try:
+        texts = tables(folder, name)
+    except RevError:  # a run that goes on, or was killed, lies in the workspace
+        texts = tables(folder, None)
     series = {}
-    for path in files.find("dvclive/plots/metrics"):
+    for path, text in texts.items():
         key = path.partition("plots/metrics/")[2].removesuffix(".tsv")
-        rows = csv.DictReader(files.read_text(path).splitlines(), delimiter="\t")
+        rows = csv.DictReader(text.splitlines(), delimiter="\t")
         series[key] = [(int(row["step"]), float(row[key.rpartition("/")[2]])) for row in rows]
     return series
 
