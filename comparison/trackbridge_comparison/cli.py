@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from math import inf
-from os import environ
+from os import environ, getpid, kill
 from pathlib import Path
 
 import msgspec
@@ -109,12 +109,22 @@ def main(arguments: Sequence[str]) -> int:
     except TrackBridgeError as error:
         console.print(f"compare: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
-    cache.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix="work-", dir=cache))
+    work = _work(cache)
     try:
         return Comparison(options, console, cache, work, out, begun).run()
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _work(cache: Path) -> Path:
+    """A fresh folder to work in, named after this process; those of processes that were killed are removed."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for left in cache.glob("work-*-*"):
+        try:
+            kill(int(left.name.split("-")[1]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"work-{getpid()}-", dir=cache))
 
 
 def _begun(out: Path) -> Data:

@@ -152,7 +152,10 @@ def test_a_comparison_that_was_killed_is_finished_by_resume(compared: Path) -> N
     data = schema.load(compared)
     assert data.state == "running"
     assert compare.main(["--render", "--out", str(compared)]) == 0, "what is there is a valid partial report"
+    cache = compared.parent / "cache" / "trackbridge" / "compare"
+    assert list(cache.glob("work-*")), "it could not remove its folder"
     resumed(compared, data)
+    assert not list(cache.glob("work-*"))
 
 
 def test_a_full_disk_leaves_a_partial_report_that_resume_finishes(compared: Path) -> None:
