@@ -44,6 +44,7 @@ QUICK_SECONDS = 55.0
 TRAINING_SECONDS = 300.0
 """And for the experiments, which all backends share."""
 
+FULL_SECONDS = 6 * 3600.0
 INTERRUPTED = 130
 UNMEASURED = frozenset({Status.FAILED, Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL})
 """Statuses of cells that --resume measures again."""
@@ -70,7 +71,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--quick", dest="mode", action="store_const", const="quick", help="at most twenty minutes (the default)")
-    mode.add_argument("--full", dest="mode", action="store_const", const="full", help="more repeats, larger sizes, no time limit: hours")
+    mode.add_argument("--full", dest="mode", action="store_const", const="full", help="more repeats, larger sizes: at most six hours")
     mode.add_argument("--smoke", dest="mode", action="store_const", const="smoke", help="tiny sizes that test the comparison itself")
     parser.add_argument("--out", type=Path, help=f"folder of the report ({RESULTS}; {FULL} with --full; with --only a folder of the cache)")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help=f"for all of it ({QUICK_SECONDS:.0f} for each backend of --quick)")
@@ -204,8 +205,10 @@ class Comparison:
         named = bool(options.only or options.axes or options.separate)
         if options.budget is not None:
             return Limits(total=options.budget, long=mode != "quick" or named)
-        if mode != "quick" or named:
+        if named or mode == "smoke":
             return Limits()
+        if mode == "full":
+            return Limits(total=FULL_SECONDS)
         return Limits(total=TRAINING_SECONDS + QUICK_SECONDS * backends, backend=QUICK_SECONDS, long=False)
 
     def run(self) -> int:
