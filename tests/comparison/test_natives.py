@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +71,38 @@ def test_a_torn_file_is_read_up_to_the_tear(backend: str, torn: str, bench: Benc
     assert not kept.get("error")
     assert kept["kept"] == list(range(len(kept["kept"])))
     assert 100 < len(kept["kept"]) < 300
+
+
+def leveldb(records: list[bytes]) -> bytes:
+    """A log of these records as LevelDB writes it, behind a header of seven bytes; the checksums are nought."""
+    data = b":LOG\0\0\0"
+    for record in records:
+        rest, first = record, True
+        while rest or first:
+            if (room := 32768 - len(data) % 32768) < 7:
+                data += bytes(room)
+                room = 32768
+            part, rest = rest[: room - 7], rest[room - 7 :]
+            data += struct.pack(
+                "<IHB", 0, len(part), {(True, True): 1, (True, False): 2, (False, False): 3, (False, True): 4}[first, not rest]
+            )
+            data += part
+            first = False
+    return data
+
+
+@pytest.mark.parametrize("left", range(9))
+def test_a_log_is_read_over_the_ends_of_its_blocks(left: int, tmp_path: Path) -> None:
+    """The first record leaves `left` bytes of its block, which may be less than a header takes."""
+    spec = importlib.util.spec_from_file_location("wire", natives.FOLDER / natives.FOREIGN / "wire.py")
+    assert spec is not None
+    assert spec.loader is not None
+    wire = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(wire)
+    records = [b"a" * (32768 - 7 - 7 - left), b"b" * 100, b"c" * 100_000, b"d"]
+    path = tmp_path / "log"
+    path.write_bytes(leveldb(records))
+    assert list(wire.log(path)) == records
 
 
 def drive(bench: Bench, folder: Path, verb: str, *rest: object) -> dict[str, object]:
