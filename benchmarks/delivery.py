@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from trackbridge_comparison import tools
+
 from benchmarks.statistics import ratio
 from tests.adapters.moto import AWS, moto_server
 
@@ -80,7 +82,8 @@ def _sample(backend: str, who: str, variables: dict[str, str]) -> dict[str, floa
         place = variables.get("AWS_ENDPOINT_URL") or f"{folder}/target"
         target = adapter.resolve(Target(backend, "" if backend == "wandb" else place, options=OFFLINE.get(backend, {})), Path(folder))
         command = [interpreter, "-I", "-W", "ignore", "-c", RUN, ":".join(places), backend, who, str(target), folder]
-        result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=os.environ | variables)
+        environment = os.environ | tools.variables([backend], Path(folder)) | variables
+        result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
         if result.returncode:
             raise RuntimeError(f"{backend} {who} failed:\n{result.stderr[-3000:]}")
         found: dict[str, float] = json.loads(result.stdout.splitlines()[-1])

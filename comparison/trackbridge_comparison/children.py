@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from trackbridge_comparison import tools
+
 
 class ChildFailed(Exception):
     """A child ended with an error; the message is what it printed."""
@@ -20,30 +22,19 @@ class OutOfTime(Exception):
     """A child was ended because its time was over; the message says how long it had."""
 
 
+class TooLong(Exception):
+    """A child was ended because it took longer than what is measured allows; the message says how long it had."""
+
+
 _alive: set[subprocess.Popen[bytes]] = set()
 _lock = threading.Lock()
 _stopping = threading.Event()
 
 
-def environment(work: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's variables without what would lead a tracker elsewhere, and with what keeps every tracker on this machine and silent."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRACKBRIDGE_", "WANDB_", "MLFLOW_"))}
-    kept.pop("PYTHONPATH", None)
-    return (
-        kept
-        | {
-            "DO_NOT_TRACK": "true",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "WANDB_MODE": "offline",
-            "WANDB_ERROR_REPORTING": "false",
-            "WANDB_SILENT": "true",
-            "WANDB_CONFIG_DIR": str(work / "wandb-own" / "config"),
-            "WANDB_CACHE_DIR": str(work / "wandb-own" / "cache"),
-            "WANDB_DATA_DIR": str(work / "wandb-own" / "data"),
-            "PYTHONUNBUFFERED": "1",
-        }
-        | dict(extra or {})
-    )
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's variables without what would lead a tracker elsewhere, and `extra`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(tools.prefixes()) and name != "PYTHONPATH"}
+    return kept | {"PYTHONUNBUFFERED": "1"} | dict(extra or {})
 
 
 def start(
@@ -62,7 +53,7 @@ def start(
         child = subprocess.Popen(
             list(command),
             cwd=work,
-            env=environment(work, extra),
+            env=environment(extra),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

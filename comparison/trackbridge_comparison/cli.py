@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from os import environ
+from math import inf
+from os import environ, getpid, kill
 from pathlib import Path
 
 import msgspec
@@ -23,33 +24,41 @@ from rich.markup import escape
 from rich.table import Table
 
 from trackbridge import registry
-from trackbridge.errors import TrackBridgeError
-from trackbridge_comparison import bench, budget, children, experiments, natives, probes, report, schema
+from trackbridge.errors import BackendError, TrackBridgeError
+from trackbridge_comparison import bench, budget, children, experiments, natives, probes, report, schema, tables, tools
 from trackbridge_comparison.bench import SIZES, Bench, Job
-from trackbridge_comparison.children import ChildFailed, OutOfTime
 from trackbridge_comparison.machine import describe
-from trackbridge_comparison.probes import setup
 from trackbridge_comparison.progress import Display
 from trackbridge_comparison.report.words import shown, spread
-from trackbridge_comparison.schedule import Schedule
-from trackbridge_comparison.schema import Cell, Data, Experiment, Spec, Status
+from trackbridge_comparison.schedule import SIDE_BY_SIDE, Limits, Schedule
+from trackbridge_comparison.schema import Cell, Data, Experiment, Item, Spec, Status, Task
 
 PROGRAM = "python -m trackbridge.compare"
-BACKENDS = "jsonl,tensorboard,mlflow,wandb"
 RESULTS = Path("comparison") / "results"
-QUICK_SECONDS = 390.0
-"""The budget of a quick comparison, environments made: seven minutes with the report."""
+FULL = RESULTS / "full"
+"""Where the last full comparison lies; a quick one shows its cells where it has none of its own."""
 
+QUICK_SECONDS = 55.0
+"""A quick comparison's budget for each backend, environments made."""
+
+TRAINING_SECONDS = 300.0
+"""And for the experiments, which all backends share."""
+
+FULL_SECONDS = 6 * 3600.0
 INTERRUPTED = 130
+UNMEASURED = frozenset({Status.FAILED, Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL})
+"""Statuses of cells that --resume measures again."""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Train the same experiments through every backend, read them back, measure each, and write a report.",
-        epilog="Exit code: 0; 1 when a backend failed or a read-back differs; 2 for a wrong option; 130 after Ctrl-C.",
+        epilog="Exit code: 0; 1 when a backend failed, a read-back differs or the disk is full; 2 for a wrong option; 130 after Ctrl-C.",
     )
-    parser.add_argument("--backends", default=BACKENDS, help="separated by commas (%(default)s)")
+    everyone = ",".join(tools.entries())
+    parser.add_argument("--backends", default=everyone, help="separated by commas (%(default)s)")
+    parser.add_argument("--axes", default="", help="measure these alone, separated by commas: fidelity,durability ...")
     parser.add_argument(
         "--only",
         action="append",
@@ -57,19 +66,31 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="PROBE_OR_CELL",
         help="measure these alone: an axis (overhead, experiments ...), a backend, or a cell such as mlflow/overhead/log_p50_burst; repeatable",
     )
+    parser.add_argument(
+        "--separate", action="store_true", help="train each experiment once for each backend alone, and measure nothing else"
+    )
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--quick", dest="mode", action="store_const", const="quick", help="some six minutes (the default)")
-    mode.add_argument("--full", dest="mode", action="store_const", const="full", help="more repeats, larger sizes, no time limit")
+    mode.add_argument("--quick", dest="mode", action="store_const", const="quick", help="at most twenty minutes (the default)")
+    mode.add_argument("--full", dest="mode", action="store_const", const="full", help="more repeats, larger sizes: at most six hours")
     mode.add_argument("--smoke", dest="mode", action="store_const", const="smoke", help="tiny sizes that test the comparison itself")
-    parser.add_argument("--out", type=Path, help=f"folder of the report ({RESULTS}; with --only a folder of the cache)")
-    parser.add_argument("--budget", type=float, metavar="SECONDS", help=f"for all of it ({QUICK_SECONDS:.0f} for --quick)")
+    parser.add_argument("--out", type=Path, help=f"folder of the report ({RESULTS}; {FULL} with --full; with --only a folder of the cache)")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help=f"for all of it ({QUICK_SECONDS:.0f} for each backend of --quick)")
     parser.add_argument("--seed", type=int, help="of the kill times and the order of measurements (random)")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the comparison in --out, as it was begun: measure what has no value there yet"
+    )
     parser.add_argument("--render", action="store_true", help="measure nothing; render the report from data.json in --out again")
     parser.add_argument("--list", action="store_true", help="measure nothing; list the cells that would be measured")
     options = parser.parse_args(arguments)
     options.mode = options.mode or "quick"
-    options.backends = list(dict.fromkeys(name.strip() for name in options.backends.split(",") if name.strip()))
+    options.backends = _names(options.backends)
+    options.axes = _names(options.axes)
+    options.out = options.out or (FULL if options.mode == "full" else RESULTS if not options.only else None)
     return options
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -78,131 +99,240 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)
-    if options.render:
-        return _render(options.out or RESULTS, console)
-    try:
-        for name in options.backends:
-            registry.check(name)
-    except TrackBridgeError as error:
-        console.print(f"compare: {error}", style="red", markup=False, highlight=False)
-        return 2
     cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trackbridge" / "compare"
-    cache.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix="work-", dir=cache))
+    out = options.out or cache / "only"
+    if options.render:
+        return _render(out, console)
     try:
-        return Comparison(options, console, cache, work).run()
+        begun = _begun(out) if options.resume else None
+        for name in begun.backends if begun else options.backends:
+            registry.get(name)
+    except TrackBridgeError as error:
+        console.print(f"compare: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return 2
+    work = _work(cache)
+    try:
+        return Comparison(options, console, cache, work, out, begun).run()
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-class Comparison:
-    """One comparison: its plan, its data, and the file that they are kept in."""
+def _work(cache: Path) -> Path:
+    """A fresh folder to work in, named after this process; those of processes that were killed are removed."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for left in cache.glob("work-*-*"):
+        try:
+            kill(int(left.name.split("-")[1]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"work-{getpid()}-", dir=cache))
 
-    def __init__(self, options: argparse.Namespace, console: Console, cache: Path, work: Path) -> None:
-        self._options, self._console, self._cache = options, console, cache
-        self._out: Path = options.out or (cache / "only" if options.only else RESULTS)
+
+def _begun(out: Path) -> Data:
+    """The comparison that --resume goes on with.
+
+    Raises:
+        TrackBridgeError: there is none.
+    """
+    try:
+        return schema.load(out)
+    except (OSError, msgspec.DecodeError) as error:
+        raise TrackBridgeError(f"--resume finds no comparison in {out}: {error}; name its folder with --out") from error
+
+
+class Comparison:
+    """One comparison: its plan, its data, and the file that they are kept in. `begun`: the one to go on with."""
+
+    def __init__(
+        self, options: argparse.Namespace, console: Console, cache: Path, work: Path, out: Path, begun: Data | None = None
+    ) -> None:
+        self._options, self._console, self._out = options, console, out
         self._lock = threading.Lock()
-        self._began = time.monotonic()
-        sizes = SIZES[options.mode]
-        seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)
+        self._began, self._before = time.monotonic(), begun.spent if begun else 0.0
+        mode, backends = (begun.mode, begun.backends) if begun else (options.mode, options.backends)
+        seed = options.seed if options.seed is not None else begun.seed if begun else random.SystemRandom().randrange(2**31)
         command = [PROGRAM]
-        if ",".join(options.backends) != BACKENDS:
-            command += ["--backends", ",".join(options.backends)]
-        if options.mode != "quick":
-            command += [f"--{options.mode}"]
-        self._bench = Bench(
-            work, sizes, tuple(options.backends), seed, cache, command=[shlex.quote(word) if word != PROGRAM else word for word in command]
-        )
-        everything = [*experiments.jobs(self._bench, self._keep), *probes.jobs(self._bench)]
-        wanted = {spec.id for job in everything for spec in job.specs if not options.only or budget.any_match(spec.id, options.only)}
-        self._wanted = frozenset(wanted)
-        self._jobs: list[Job] = [job for job in everything if any(spec.id in wanted for spec in job.specs)]
-        self._budget: float | None = options.budget if options.budget is not None else (QUICK_SECONDS if options.mode == "quick" else None)
-        self._memory = budget.Memory(cache / "durations.json", options.mode)
+        if backends != list(tools.entries()):
+            command += ["--backends", shlex.quote(",".join(backends))]
+        if mode != "quick":
+            command += [f"--{mode}"]
+        self._bench = Bench(work, SIZES[mode], tuple(backends), seed, cache, command=command, keep=self._keep)
+        everything = [*experiments.jobs(self._bench), *probes.jobs(self._bench)]
+        self.data = begun or self._plan(everything, seed)
+        there = {cell.spec.id for cell in self.data.cells if cell.status not in UNMEASURED}
+        self._wanted = frozenset(spec.id for spec in self.data.planned if spec.id not in there)
+        self._jobs: list[Job] = [job for job in everything if any(spec.id in self._wanted for spec in job.specs)]
+        self._memory = budget.Memory(cache / "durations.json", mode)
+        self._limits = self._limit(mode, len(backends))
+
+    def _plan(self, everything: Sequence[Job], seed: int) -> Data:
+        """A comparison that is to begin."""
+        options = self._options
+        total = self._limit(options.mode, len(options.backends)).total
+        chosen = [("--only", pattern) for pattern in options.only] + [("--axes", axis) for axis in options.axes]
         modules = (experiments, *probes.PROBES)
-        self.data = Data(
+        return Data(
             mode=options.mode,
-            command=" ".join([*self._bench.command, *(part for pattern in options.only for part in ("--only", shlex.quote(pattern)))]),
+            command=" ".join(
+                [
+                    *self._bench.command,
+                    *(f"{name} {shlex.quote(one)}" for name, one in chosen),
+                    *(["--separate"] if options.separate else []),
+                ]
+            ),
             backends=options.backends,
             started=_now(),
-            budget=self._budget,
-            machine=describe(work),
-            versions=bench.versions(options.backends),
+            budget=None if total == inf else total,
+            seed=seed,
+            machine=describe(self._bench.work),
+            versions={backend: bench.versions(backend) for backend in options.backends},
             axes={module.AXIS: f"{module.TITLE}\n{module.METHOD}" for module in modules},
-            planned=[spec for job in self._jobs for spec in job.specs if spec.id in wanted],
+            planned=[spec for job in everything for spec in job.specs if self._asked(spec)],
             natives={name: text for name, text in natives.sources().items() if name in options.backends},
+            tools=[tools.entry(backend).tool for backend in options.backends],
         )
+
+    def _asked(self, spec: Spec) -> bool:
+        """Whether the command line asks for this cell."""
+        options = self._options
+        alone = experiments.SEPARATE in spec.id
+        if options.only:
+            return budget.any_match(spec.id, options.only) and (not alone or any(experiments.SEPARATE in only for only in options.only))
+        return alone == options.separate and (not options.axes or spec.axis in options.axes)
+
+    def _limit(self, mode: str, backends: int) -> Limits:
+        options = self._options
+        named = bool(options.only or options.axes or options.separate)
+        if options.budget is not None:
+            return Limits(total=options.budget, long=mode != "quick" or named)
+        if named or mode == "smoke":
+            return Limits()
+        if mode == "full":
+            return Limits(total=FULL_SECONDS)
+        return Limits(total=TRAINING_SECONDS + QUICK_SECONDS * backends, backend=QUICK_SECONDS, long=False)
 
     def run(self) -> int:
         """Measure, report, and say how it went."""
-        if not self._jobs:
-            self._console.print(
-                f"compare: nothing is called {' or '.join(self._options.only)}; --list shows the cells", markup=False, style="red"
-            )
+        if not self.data.planned:
+            asked = [*self._options.only, *self._options.axes]
+            self._console.print(f"compare: nothing is called {' or '.join(asked)}; --list shows the cells", markup=False, style="red")
             return 2
         if self._options.list:
             for spec in self.data.planned:
                 self._console.print(f"{spec.id}  {spec.title} ({spec.unit}), {spec.way}", markup=False, highlight=False, soft_wrap=True)
             return 0
-        self._save()
         interrupted = False
+        full: OSError | None = None
+        paths: Sequence[Path] = ()
         children.restart()
         try:
+            with self._lock:
+                self.data.cells = [cell for cell in self.data.cells if cell.spec.id not in self._wanted]
+                self.data.state = "running"
+                self._save()
             self._prepare()
             self._measure()
+            self.data.state = "finished"
         except KeyboardInterrupt:
             interrupted = True
+            self.data.state = "interrupted"
+        except OSError as error:
+            full = error
+            self.data.state = "interrupted"
+        finally:
             children.end_all()
-        self.data.state = "interrupted" if interrupted else "finished"
-        self._save()
-        paths = report.render(self._out)
-        self._conclude(paths, interrupted)
+            self._bench.close()
+        try:
+            paths = self._report()
+        except OSError as error:
+            full = full or error
+        self._conclude(paths)
+        if full is not None:
+            say = f"compare: {full}. What is in {self._out / schema.FILE} is whole; make room, then go on with --resume --out {self._out}"
+            self._console.print(say, style="red", markup=False, highlight=False, soft_wrap=True)
+            return 1
         return INTERRUPTED if interrupted else 1 if self.data.problems() else 0
 
     def _prepare(self) -> None:
-        """Make the environments of the setup probe before the clock starts: it is done once on a machine, and its downloads take what they take."""
-        for backend in self._options.backends:
-            if natives.script(backend) and any(spec.backend == backend and spec.axis == setup.AXIS for spec in self.data.planned):
-                # what fails here is met again by the probe, which tells
-                with self._console.status(f"environment of {escape(backend)}"), suppress(ChildFailed, OutOfTime, OSError):
-                    setup.environment(self._bench, backend)
+        """Make the environments before the clock starts: it is done once on a machine, and its downloads take what they take."""
+        for backend in dict.fromkeys(spec.backend for spec in self.data.planned if spec.id in self._wanted):
+            # what fails here is met again by the tasks, which tell
+            with self._console.status(f"environment of {escape(backend)}"), suppress(BackendError):
+                self._bench.interpreter(backend)
+        self.data.versions = {backend: bench.versions(backend) for backend in self.data.backends}
 
     def _measure(self) -> None:
         self._began = time.monotonic()
-        estimates = [(job.name, self._memory.estimate(job.name, job.estimate)) for job in self._jobs]
-        with Display(self._console, estimates, self._budget) as display:
-            schedule = Schedule(self._bench, self._jobs, self._wanted, self._budget, self._memory, self._record, display)
-            self.data.tasks = schedule.tasks
+        shares = {job.name: 1 if job.alone else SIDE_BY_SIDE for job in self._jobs}
+        will_run = [job for job in self._jobs if self._limits.long or not job.long]
+        estimates = [(job.name, self._memory.estimate(job.name, job.estimate) / shares[job.name]) for job in will_run]
+        with Display(self._console, estimates, None if self._limits.total == inf else self._limits.total) as display:
+            schedule = Schedule(
+                self._bench,
+                self._jobs,
+                self._wanted,
+                self._limits,
+                self._memory,
+                self._out,
+                self._record,
+                self._note,
+                display,
+            )
             schedule.run()
+
+    def _complete(self) -> None:
+        """What is told of the measured cells."""
+        left_out = {cell.spec.id for cell in self.data.cells if not cell.status.has_value and cell.status in UNMEASURED - {Status.FAILED}}
+        try:
+            last = schema.load(FULL)
+        except (OSError, msgspec.DecodeError):
+            return
+        self.data.earlier = [cell for cell in last.cells if cell.spec.id in left_out and cell.status.has_value]
+
+    def _report(self) -> Sequence[Path]:
+        """Write the report of what is there; the files."""
+        self._complete()
+        self._save()
+        tables.write(self.data, self._out)
+        return report.render(self._out)
 
     def _record(self, cell: Cell) -> None:
         with self._lock:
             self.data.cells.append(cell)
             self._save()
 
-    def _keep(self, experiment: Experiment) -> None:
+    def _note(self, task: Task) -> None:
         with self._lock:
-            self.data.experiments.append(experiment)
+            self.data.tasks = [one for one in self.data.tasks if one.name != task.name] + [task]
+            self._save()
+
+    def _keep(self, kept: Experiment | list[Item]) -> None:
+        with self._lock:
+            if isinstance(kept, Experiment):
+                self.data.experiments.append(kept)
+            else:
+                again = {(item.backend, item.trait) for item in kept}
+                self.data.items = [item for item in self.data.items if (item.backend, item.trait) not in again] + kept
             self._save()
 
     def _save(self) -> None:
         order = {spec.id: index for index, spec in enumerate(self.data.planned)}
         self.data.cells.sort(key=lambda cell: order[cell.spec.id])
         self.data.experiments.sort(key=lambda one: one.name)
-        self.data.updated, self.data.spent = _now(), round(time.monotonic() - self._began, 1)
+        self.data.updated, self.data.spent = _now(), round(self._before + time.monotonic() - self._began, 1)
         schema.save(self.data, self._out)
 
-    def _conclude(self, paths: Sequence[Path], interrupted: bool) -> None:
+    def _conclude(self, paths: Sequence[Path]) -> None:
         print_summary(self.data, self._console)
         if self._options.only:
-            self._before()
+            self._compare_with_last()
         say = self._console.print
         for problem in self.data.problems():
             say(problem, style="red", markup=False)
         left_out = [cell.spec for cell in self.data.cells if cell.status in (Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL)]
         if left_out:
             say(f"left out for time: {_places(left_out)}", style="yellow", markup=False, highlight=False)
-        if interrupted:
+        if self.data.state == "interrupted":
             say(f"interrupted; missing: {_places(self.data.missing())}", style="yellow", markup=False, highlight=False)
         say(
             f"{self.data.spent:.0f} s; {', '.join(map(str, (self._out / schema.FILE, *paths)))}",
@@ -211,7 +341,7 @@ class Comparison:
             soft_wrap=True,
         )
 
-    def _before(self) -> None:
+    def _compare_with_last(self) -> None:
         """The same cells in the last report, if there is one here."""
         try:
             last = schema.load(RESULTS)
@@ -249,6 +379,7 @@ def _places(specs: Sequence[Spec]) -> str:
 
 def _render(out: Path, console: Console) -> int:
     try:
+        tables.write(schema.load(out), out)
         paths = report.render(out)
     except (OSError, msgspec.DecodeError) as error:
         console.print(f"compare: {out / schema.FILE} cannot be rendered: {error}", style="red", markup=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from time import monotonic
 import msgspec
 
 import trackbridge
+from trackbridge.errors import BackendError
 from trackbridge_comparison import children
 from trackbridge_comparison.bench import Bench, Finding, Job
 from trackbridge_comparison.schema import TIME, Experiment, ExperimentRun, Readback, Spec, Status, Way
@@ -27,7 +28,8 @@ TITLE = "Experiments, read back"
 METHOD = """Each experiment is trained once, as a user would type it, with every backend attached at the same time. Then a fresh process for each
 backend reads the run with the tracker's own reader. The result table is built from what the tracker holds natively (the last point of each
 series, the summary, the logged table results) and compared with the journal: equal to the last bit, or flagged. Verified also compares
-every point, the configuration and the media: natively with what the adapter declares, and with the sidecar exactly."""
+every point, the configuration and the media: natively with what the adapter declares, and with the sidecar exactly. Apart from that, --separate trains
+each experiment once for each backend, with nothing changed but TRACKBRIDGE_BACKEND."""
 
 
 @dataclass(frozen=True)
@@ -45,54 +47,75 @@ ADAM, SGD, MADGRAD = (
     Workload(f"efficientnet-{optimizer}", "trackbridge_examples.efficientnet", ("--optimizer", optimizer), 30.0)
     for optimizer in ("adam", "sgd", "madgrad")
 )
+SEPARATE = "-separate"
+"""What the name of an experiment ends with that was trained for one backend alone."""
+
 WORKLOADS = {"smoke": (BIAS, ADAM), "quick": (BIAS, ADAM), "full": (BIAS, ADAM, SGD, MADGRAD)}
 
 
-def jobs(bench: Bench, keep: Callable[[Experiment], None]) -> Iterator[Job]:
-    """A job for each experiment; `keep` gets what was read back."""
+def jobs(bench: Bench) -> Iterator[Job]:
+    """A job for each experiment with all backends, and one for each experiment and backend alone."""
+    scale = {"smoke": 0.3, "full": 2.0}.get(bench.sizes.name, 1.0)
     for workload in WORKLOADS[bench.sizes.name]:
-        specs = tuple(spec for backend in bench.backends for spec in _specs(backend, workload.name))
+        yield _job(bench, workload.name, workload, bench.backends, (workload.estimate + 3 * len(bench.backends)) * scale)
+    for workload in WORKLOADS[bench.sizes.name]:
+        for backend in bench.backends:
+            yield _job(bench, workload.name + SEPARATE, workload, (backend,), workload.estimate * scale)
 
-        def run(bench: Bench, wanted: frozenset[str], workload: Workload = workload) -> Iterator[Finding]:
-            chosen = [backend for backend in bench.backends if any(spec.id in wanted for spec in _specs(backend, workload.name))]
-            experiment = conduct(bench, workload, chosen)
-            keep(experiment)
-            for backend in chosen:
-                yield from findings(experiment, backend)
 
-        scale = {"smoke": 0.3, "full": 2.0}.get(bench.sizes.name, 1.0)
-        yield Job(f"{AXIS}/{workload.name}", specs, run, workload.estimate * scale, alone=False, backends=bench.backends)
+def _job(bench: Bench, name: str, workload: Workload, backends: tuple[str, ...], estimate: float) -> Job:
+    specs = tuple(spec for backend in backends for spec in _specs(backend, name))
+
+    def run(bench: Bench, wanted: frozenset[str]) -> Iterator[Finding]:
+        chosen = [backend for backend in backends if any(spec.id in wanted for spec in _specs(backend, name))]
+        experiment = conduct(bench, name, workload, chosen)
+        bench.keep(experiment)
+        for backend in chosen:
+            yield from findings(experiment, backend)
+
+    task = f"{AXIS}/{name}" + (f"/{backends[0]}" if name.endswith(SEPARATE) else "")
+    return Job(task, specs, run, estimate, alone=False, backends=backends)
 
 
 def _specs(backend: str, name: str) -> tuple[Spec, Spec]:
+    trained = f"{name.removesuffix(SEPARATE)}, trained for it alone" if name.endswith(SEPARATE) else name
     return (
-        Spec(f"{backend}/{AXIS}/{name}_results", f"{name}: results identical to what was logged", "%", Way.THROUGH),
-        Spec(f"{backend}/{AXIS}/{name}_points", f"{name}: points verified one by one", "points", Way.THROUGH),
+        Spec(f"{backend}/{AXIS}/{name}_results", f"{trained}: results identical to what was logged", "%", Way.THROUGH),
+        Spec(f"{backend}/{AXIS}/{name}_points", f"{trained}: points verified one by one", "points", Way.THROUGH),
     )
 
 
-def conduct(bench: Bench, workload: Workload, backends: list[str]) -> Experiment:
-    """Train with `backends` attached, then read back from each.
+def conduct(bench: Bench, name: str, workload: Workload, backends: list[str]) -> Experiment:
+    """Train with `backends` attached, then read back from each. One whose store cannot be made takes no part, and says why.
 
     Raises:
-        ChildFailed: the training script failed, or a reading process did.
+        ChildFailed: the training script failed.
     """
-    work = bench.folder(f"experiment-{workload.name}")
-    targets = {backend: bench.store(backend, work / backend) for backend in backends}
+    work = bench.folder(f"experiment-{name}")
+    targets, absent = {}, {}
+    for backend in backends:
+        try:
+            targets[backend] = bench.target(backend, work / backend)
+        except (BackendError, children.ChildFailed) as error:
+            absent[backend] = str(error)
+    if not targets:
+        raise children.ChildFailed("\n".join(absent.values()))
     arguments = ["-m", workload.module, *workload.options, *bench.sizes.preset]
     variables = {
+        **bench.environment(targets, work),
         "TRACKBRIDGE_BACKEND": ",".join(targets.values()),
         "TRACKBRIDGE_DIR": str(work / "journals"),
         "TRACKBRIDGE_FINISH_TIMEOUT": "600",
         "WANDB_DIR": str(work),
     }
     began, started = datetime.now(UTC), monotonic()
-    children.run([sys.executable, *arguments], work, bench.left(), variables)
+    bench.run([sys.executable, *arguments], work, variables)
     seconds = monotonic() - started
     infos = list(trackbridge.runs(f"journal:{work / 'journals'}"))
     folders = [work / "journals" / info.id for info in infos]
     deviations = _deviations(bench, work / "journals", targets)
     by_backend = {backend: _read_back(bench, work, backend, text, folders) for backend, text in targets.items()}
+    by_backend |= {backend: [_failed(bench, backend, why)] * len(folders) for backend, why in absent.items()}
     runs = [
         ExperimentRun(
             id=info.id,
@@ -100,16 +123,16 @@ def conduct(bench: Bench, workload: Workload, backends: list[str]) -> Experiment
             dataset=str(trackbridge.read(folder).config.get("dataset", "")),
             status=info.status,
             readbacks=[
-                msgspec.structs.replace(by_backend[backend][index], deviations=deviations.get((info.id, targets[backend]), {}))
+                msgspec.structs.replace(by_backend[backend][index], deviations=deviations.get((info.id, targets.get(backend, "")), {}))
                 for backend in backends
             ],
         )
         for index, (info, folder) in enumerate(zip(infos, folders, strict=True))
     ]
     return Experiment(
-        name=workload.name,
+        name=name,
         command="python " + " ".join(arguments),
-        reproduce=" ".join([*bench.command, "--only", f"{AXIS}/{workload.name}"]),
+        reproduce=" ".join([*bench.command, "--only", f"{AXIS}/{name}"]),
         seconds=seconds,
         time=began.strftime(TIME),
         runs=runs,
@@ -119,10 +142,15 @@ def conduct(bench: Bench, workload: Workload, backends: list[str]) -> Experiment
 def _read_back(bench: Bench, work: Path, backend: str, target: str, folders: list[Path]) -> list[Readback]:
     out = work / f"{backend}.json"
     try:
-        bench.python("-m", "trackbridge_comparison.readback", str(out), backend, target, *map(str, folders), work=work)
+        arguments = (str(out), backend, target, *map(str, folders))
+        bench.python("-m", "trackbridge_comparison.readback", *arguments, work=work, backends=[backend])
         return msgspec.json.decode(out.read_bytes(), type=list[Readback])
     except children.ChildFailed as error:
-        return [Readback(backend=backend, error=bench.portable(str(error))[-2000:])] * len(folders)
+        return [_failed(bench, backend, str(error))] * len(folders)
+
+
+def _failed(bench: Bench, backend: str, why: str) -> Readback:
+    return Readback(backend=backend, error=bench.portable(why)[-2000:])
 
 
 def _deviations(bench: Bench, journals: Path, targets: dict[str, str]) -> dict[tuple[str, str], dict[str, int]]:

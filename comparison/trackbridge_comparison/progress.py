@@ -19,7 +19,7 @@ class Display:
     """Shows what runs, how long it should take, and how much is done. A bar is the share of the estimated time, not of the work.
 
     Args:
-        estimates: (name, seconds) of every job.
+        estimates: (name, seconds of the machine) of every job that will run.
         budget: seconds, or None.
     """
 
@@ -41,6 +41,7 @@ class Display:
         )
         self._all = self._progress.add_task("comparison", total=max(1, len(estimates)), left=f"0 of {len(estimates)}")
         self._count, self._done = len(estimates), 0
+        self._left = dict(estimates)
         self._stop = threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
@@ -65,10 +66,12 @@ class Display:
             row, _ = self._rows.pop(job.name)
             self._progress.remove_task(row)
             self._done += 1
-            self._progress.update(self._all, completed=self._done, left=f"{self._done} of {self._count}")
+            self._left.pop(job.name, None)
+            left = f"about {sum(self._left.values()) / 60:.0f} min left"
+            self._progress.update(self._all, completed=self._done, left=f"{self._done} of {self._count}, {left}")
         colour = {"done": "green", "failed": "red"}.get(task.outcome, "yellow")
         elapsed = time.monotonic() - self._began
-        line = f"[dim]{elapsed:5.0f} s[/dim]  [{colour}]{task.outcome:7}[/{colour}] {escape(task.name)} ({task.seconds:.1f} s)"
+        line = f"[dim]{elapsed:5.0f} s[/dim]  [{colour}]{task.outcome:7}[/{colour}] {escape(task.name)} ({task.seconds:.1f} s; {left})"
         self._progress.console.print(line, highlight=False)
 
     def _tick(self) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import getloadavg
+from pathlib import Path
 from typing import Protocol
 
-from trackbridge_comparison import children
-from trackbridge_comparison.bench import Bench, Finding, Job, versions
+from trackbridge import environments
+from trackbridge_comparison import children, tools
+from trackbridge_comparison.bench import Bench, Finding, Job, Log, versions
 from trackbridge_comparison.budget import Memory, choose
 from trackbridge_comparison.children import OutOfTime
 from trackbridge_comparison.portable import excerpt
 from trackbridge_comparison.schema import TIME, Cell, Spec, Status, Task
 
 SIDE_BY_SIDE = 2
+LOGS, LOCKS = "logs", "locks"
+"""Folders of the report: what tasks printed, and the requirements that environments were made from."""
 
 
 class Listener(Protocol):
@@ -28,14 +34,24 @@ class Listener(Protocol):
     def end(self, job: Job, task: Task) -> None: ...
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Seconds for all jobs together, and for those of each backend; those of several backends count only for all. Long jobs are left out unless
+    `long`."""
+
+    total: float = float("inf")
+    backend: float = float("inf")
+    long: bool = True
+
+
 class Schedule:
     """All jobs of one comparison.
 
     Args:
         jobs: in order of importance within each of the two groups.
         wanted: the ids of the cells to keep.
-        budget: seconds for all of it; None is no limit.
-        record: is given each cell as soon as it is there, from any thread.
+        out: the folder of the report.
+        record, note: are given each cell, and how each task went, as soon as it is there, from any thread.
     """
 
     def __init__(
@@ -43,34 +59,47 @@ class Schedule:
         bench: Bench,
         jobs: Sequence[Job],
         wanted: frozenset[str],
-        budget: float | None,
+        limits: Limits,
         memory: Memory,
+        out: Path,
         record: Callable[[Cell], None],
+        note: Callable[[Task], None],
         listener: Listener,
     ) -> None:
-        self._bench, self._jobs, self._wanted, self._memory = bench, list(jobs), wanted, memory
-        self._record, self._listener = record, listener
-        self._began = time.monotonic()
-        self._deadline = float("inf") if budget is None else self._began + budget
-        self.tasks: list[Task] = []
+        self._bench, self._jobs, self._limits, self._memory = bench, list(jobs), limits, memory
+        self._wanted, self._out, self._record, self._note, self._listener = set(wanted), out, record, note, listener
+        self._deadline = time.monotonic() + limits.total
+        self._spent: dict[str, float] = {}
+        self._took: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @property
     def left_out(self) -> Status:
-        return Status.NOT_RUN_FULL if self._bench.sizes.name == "full" else Status.NOT_RUN_QUICK
+        return Status.NOT_RUN_FULL if self._bench.sizes.everything else Status.NOT_RUN_QUICK
 
     def run(self) -> None:
         """Run what fits; the cells of what does not get the status ``not run in ...``."""
         try:
-            self._side_by_side([job for job in self._jobs if not job.alone])
-            todo = [job for job in self._jobs if job.alone]
-            while job := self._next(todo, ()):
-                todo.remove(job)
+            todo = [job for job in self._jobs if self._owes(job)]
+            self._side_by_side([job for job in todo if not job.alone])
+            alone = [job for job in todo if job.alone]
+            while job := self._next(alone, ()):
+                alone.remove(job)
                 self._do(job)
-            for job in todo:
+            for job in alone:
                 self._leave_out(job)
         finally:
-            self._memory.learn({task.name: task.seconds for task in self.tasks if task.outcome == "done"})
+            self._memory.learn(self._took)
+
+    def _owes(self, job: Job) -> bool:
+        """Whether a cell of the job is left to measure, when those are told that its tool cannot have here."""
+        specs = [spec for spec in job.specs if spec.id in self._wanted]
+        for spec in specs:
+            status, why = tools.entry(spec.backend).standing(spec)
+            if not status.has_value:
+                self._wanted.discard(spec.id)
+                self._cell(spec, Finding(spec.id, status=status, detail=why), "", 0.0, 0.0, None)
+        return any(spec.id in self._wanted for spec in specs)
 
     def _side_by_side(self, todo: list[Job]) -> None:
         running: dict[Future[None], Job] = {}
@@ -96,18 +125,28 @@ class Schedule:
         """The most important job that fits; those that run beside it halve what it takes of the time that is left."""
         left = self._deadline - time.monotonic()
         share = 1 + len(running) if todo and not todo[0].alone else 1
-        chosen = choose([(job.name, self._estimate(job) / share) for job in todo], left)
-        return next((job for job in todo if chosen and job.name == chosen[0]), None)
+        fitting = [job for job in todo if (self._limits.long or not job.long) and self._estimate(job) <= self._left(job)]
+        chosen = choose([(job.name, self._estimate(job) / share) for job in fitting], left)
+        return next((job for job in fitting if chosen and job.name == chosen[0]), None)
 
     def _estimate(self, job: Job) -> float:
         return self._memory.estimate(job.name, job.estimate)
 
+    def _left(self, job: Job) -> float:
+        """Seconds that the job may take, by what its backend has left; one that shares the machine takes half of what it lasts."""
+        if len(job.backends) != 1:
+            return float("inf")
+        left = self._limits.backend - self._spent.get(job.backends[0], 0.0)
+        return left * (1 if job.alone else SIDE_BY_SIDE)
+
     def _leave_out(self, job: Job) -> None:
         estimate = self._estimate(job)
         detail = f"its estimated {estimate:.0f} s did not fit into the time budget"
+        if job.long and not self._limits.long:
+            detail = "only a full comparison, or --only, measures it"
         for spec in job.specs:
             if spec.id in self._wanted:
-                self._cell(spec, Finding(spec.id, status=self.left_out, detail=detail), job, "", 0.0, 0.0)
+                self._cell(spec, Finding(spec.id, status=self.left_out, detail=detail), "", 0.0, 0.0, None)
         self._note(Task(job.name, "not run", 0.0, estimate))
 
     def _do(self, job: Job) -> None:
@@ -116,43 +155,53 @@ class Schedule:
         self._listener.begin(job, estimate)
         began, started, load = datetime.now(UTC).strftime(TIME), time.monotonic(), getloadavg()[0]
         specs = {spec.id: spec for spec in job.specs if spec.id in self._wanted}
+        log = Log(self._out / LOGS / f"{re.sub(r'[^a-z0-9-]+', '-', job.name.lower())}.txt", self._bench.portable)
+        deadline = min(self._deadline, started + self._left(job))
         outcome, status, detail = "done", Status.FAILED, "the probe gave no value"
         try:
-            for finding in job.run(self._bench.until(self._deadline), frozenset(specs)):
+            for finding in job.run(self._bench.of(deadline, log), frozenset(specs)):
                 spec = specs.pop(finding.id, None)
                 if spec is not None:
-                    self._cell(spec, finding, job, began, time.monotonic() - started, load)
+                    self._cell(spec, finding, began, time.monotonic() - started, load, log)
         except OutOfTime as error:
             outcome, detail = "failed", str(error)
-            if time.monotonic() >= self._deadline - 1:
+            if time.monotonic() >= deadline - 1:
                 outcome, status, detail = "not run", self.left_out, "the time budget was used up while it ran"
         except Exception as error:
             outcome, detail = "failed", f"{type(error).__name__}: {excerpt(self._bench.portable(str(error)))}"
         if children.stopping():
             return
+        seconds = time.monotonic() - started
         for spec in specs.values():
-            self._cell(spec, Finding(spec.id, status=status, detail=detail), job, began, time.monotonic() - started, load)
-        task = Task(job.name, outcome, round(time.monotonic() - started, 2), round(estimate, 2))
+            self._cell(spec, Finding(spec.id, status=status, detail=detail), began, seconds, load, log)
+        with self._lock:
+            if outcome == "done":
+                self._took[job.name] = round(seconds, 2)
+            if len(job.backends) == 1:
+                spent = self._spent.get(job.backends[0], 0.0)
+                self._spent[job.backends[0]] = spent + seconds / (1 if job.alone else SIDE_BY_SIDE)
+        task = Task(job.name, outcome, round(seconds, 2), round(estimate, 2))
         self._note(task)
         self._listener.end(job, task)
 
-    def _note(self, task: Task) -> None:
-        with self._lock:
-            self.tasks.append(task)
-
-    def _cell(self, spec: Spec, finding: Finding, job: Job, began: str, seconds: float, load: float) -> None:
-        concerned = versions(job.backends if spec.axis != "experiments" else [spec.backend])
+    def _cell(self, spec: Spec, finding: Finding, began: str, seconds: float, load: float, log: Log | None) -> None:
+        status = finding.status
+        if status is Status.MEASURED:
+            status, _ = tools.entry(spec.backend).standing(spec)
+        pinned = environments.requirements(spec.backend)
         self._record(
             Cell(
                 spec=spec,
-                status=finding.status,
+                status=status,
                 value=finding.value,
                 samples=[float(sample) for sample in finding.samples],
                 detail=self._bench.portable(finding.detail),
                 command=" ".join([*self._bench.command, "--only", spec.id]),
-                versions={name: version for found in concerned.values() for name, version in found.items()},
+                versions=versions(spec.backend),
                 time=began,
                 seconds=round(seconds, 2),
                 load=round(load, 2),
+                log=f"{LOGS}/{log.path.name}" if log else "",
+                lock=f"{LOCKS}/{spec.backend}.txt" if pinned else "",
             )
         )

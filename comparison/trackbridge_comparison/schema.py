@@ -342,6 +342,7 @@ class Data(msgspec.Struct, kw_only=True):
     Args:
         mode: ``quick``, ``full`` or ``smoke`` (tiny sizes, to test the comparison itself; its figures say nothing).
         state: ``running`` (or killed while it was), ``interrupted``, ``finished``.
+        seed: of the kill times and the order of measurements.
         planned: the cells that it set out to measure; one that is in neither `cells` nor given a status was never reached.
         natives: the script by which each backend's own client was measured.
         axes: axis -> its method in words.
@@ -359,6 +360,7 @@ class Data(msgspec.Struct, kw_only=True):
     started: str = ""
     updated: str = ""
     budget: float | None = None
+    seed: int = 0
     spent: float = 0.0
     machine: Machine = Machine()
     versions: dict[str, dict[str, str]] = {}
@@ -409,8 +411,11 @@ def save(data: Data, folder: Path) -> None:
     """Replace ``folder/data.json`` atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / f".{FILE}-{os.getpid()}"
-    scratch.write_bytes(encode(data) + b"\n")
-    scratch.replace(folder / FILE)
+    try:
+        scratch.write_bytes(encode(data) + b"\n")
+        scratch.replace(folder / FILE)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def load(folder: Path) -> Data:

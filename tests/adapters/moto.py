@@ -1,26 +1,19 @@
-"""moto, a stand-in for AWS on loopback, in an environment of its own: ``python -m tests.adapters.moto PORT`` serves it there.
-
-It lacks ``BatchGetMetrics``, which is added here as botocore's model of the service describes it, and its summaries of metrics overflow.
-"""
+"""moto, a stand-in for AWS on loopback, as the comparison serves it, in an environment of its own."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from trackbridge_comparison.emulators import FOLDER
+from trackbridge_comparison.emulators.sagemaker import READY, REQUIREMENT
 
 from tests.adapters.servers import answers, free_port
-
-MOTO = "moto[server]==5.2.5"
-LIMIT = 6000
-"""Values after which it truncates the answer to a query."""
 
 
 @contextlib.contextmanager
@@ -32,16 +25,15 @@ def moto_server(folder: Path, port: int = 0) -> Iterator[str]:
     port = port or free_port()
     url, log = f"http://127.0.0.1:{port}", folder / "moto.log"
     command = [
-        find_uv_bin(), "run", "--quiet", "--no-project", "--isolated", "--python", sys.executable, "--with", MOTO,
-        "python", "-m", __name__, str(port),
+        find_uv_bin(), "run", "--quiet", "--no-project", "--isolated", "--python", sys.executable, "--with", REQUIREMENT,
+        "python", "-I", str(FOLDER / "sagemaker.py"), str(port),
     ]  # fmt: skip
     with log.open("wb") as output:
-        root = Path(__file__).parents[2]
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, cwd=root, env=variables() | {"HOME": str(Path.home())}, start_new_session=True
+            command, stdout=output, stderr=output, env=variables() | {"HOME": str(Path.home())}, start_new_session=True
         )
     try:
-        answers(f"{url}/moto-api/data.json", process, log)
+        answers(url + READY, process, log)
         yield url
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -63,52 +55,3 @@ AWS = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-
-
-def batch_get_metrics(response: Any) -> str:
-    """The last value of each step, in their order."""
-    components = response.sagemakermetrics_backend.sagemaker_backend.trial_components
-    results = []
-    for query in response._get_param("MetricQueries"):
-        assert (query["MetricStat"], query["Period"], query["XAxisType"]) == ("Last", "IterationNumber", "IterationNumber")
-        metrics = components[query["ResourceArn"].rpartition("/")[2]].metrics
-        values = metrics[query["MetricName"]]["Values"] if query["MetricName"] in metrics else {}
-        steps = sorted(step for step in values if query.get("Start", 0) <= step <= query.get("End", step))
-        status = "Truncated" if len(steps) > LIMIT else "Complete"
-        shown = steps[:LIMIT]
-        results.append({"Status": status, "XAxisValues": shown, "MetricValues": [values[step]["Value"] for step in shown]})
-    return json.dumps({"MetricQueryResults": results})
-
-
-def summaries(component: Any) -> list[dict[str, Any]]:
-    """Of each metric what does not overflow."""
-    found = []
-    for name, metric in component.metrics.items():
-        steps = metric["Values"]
-        values, time = [point["Value"] for point in steps.values()], datetime.datetime.fromtimestamp(metric["Timestamp"], datetime.UTC)
-        about = {"MetricName": name, "SourceArn": component.arn, "TimeStamp": time, "Count": len(values)}
-        found.append(about | {"Min": min(values), "Max": max(values), "Last": steps[max(steps)]["Value"]})
-    return found
-
-
-def serve(port: str) -> None:
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication as Dispatcher
-    from moto.sagemaker.models import FakeTrialComponent
-    from moto.sagemakermetrics import responses, urls
-    from moto.server import main
-
-    host = Dispatcher.infer_service_region_host
-
-    def metrics_host(self: Any, environ: dict[str, Any], path: str) -> Any:
-        found = host(self, environ, path)
-        return found.replace("api.", "metrics.", 1) if path == "/BatchGetMetrics" else found
-
-    FakeTrialComponent.gen_metrics_response_object = summaries
-    Dispatcher.infer_service_region_host = metrics_host
-    responses.SageMakerMetricsResponse.batch_get_metrics = batch_get_metrics
-    urls.url_paths["{0}/BatchGetMetrics$"] = responses.SageMakerMetricsResponse.dispatch
-    main(["-H", "127.0.0.1", "-p", port])
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import signal
@@ -11,16 +12,21 @@ import textwrap
 from pathlib import Path
 
 import msgspec
+import polars
 import pytest
-from trackbridge_comparison import children, cli, natives, readback, schema
+from trackbridge_comparison import children, cli, experiments, readback, schema
 from trackbridge_comparison.bench import SIZES, Bench
 from trackbridge_comparison.children import ChildFailed, OutOfTime
-from trackbridge_comparison.natives import driver
 from trackbridge_comparison.probes import fidelity
-from trackbridge_comparison.schema import Status
+from trackbridge_comparison.schema import Cell, Spec, Status, Way
 
 import trackbridge
-from trackbridge import compare
+from trackbridge import compare, environments
+from trackbridge.deviations import Reason
+from trackbridge.errors import BackendError
+from trackbridge.normal import Normal, expected
+from trackbridge.normal import compare as compare_forms
+from trackbridge.projection import Projection, is_bool, scalar_rule
 from trackbridge.testing import canon
 
 pytestmark = pytest.mark.xdist_group("comparison")
@@ -53,6 +59,8 @@ def test_two_backends_from_training_to_report(compared: Path, capfd: pytest.Capt
                 assert {"series", "summary", "results table"} <= {source for reading in back.readings for source in reading.sources}
     status = {cell.spec.id: cell.status for cell in data.cells}
     assert set(status.values()) == {Status.MEASURED, Status.UNSUPPORTED}, "memory has no client of its own"
+    assert {item.backend for item in data.items} == {"memory", "jsonl"}
+    assert all(item.exact and item.written not in ("", "nothing") for item in data.items)
     assert status["memory/overhead/log_p50_burst"] is Status.UNSUPPORTED
     assert status["jsonl/overhead/log_p50_burst"] is Status.MEASURED
     for id in (
@@ -64,7 +72,15 @@ def test_two_backends_from_training_to_report(compared: Path, capfd: pytest.Capt
         cell = data.cell(id)
         assert cell is not None
         assert cell.value == 100.0, (id, cell)
-    text = b"".join((compared / name).read_bytes() for name in ("data.json", "report.md", "report.html"))
+    assert status["jsonl/exit/recoverable"] is Status.MEASURED
+    with (compared / "cells.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["id"]: row["status"] for row in csv.DictReader(file)} == status
+    samples = polars.read_parquet(compared / "samples.parquet").group_by("id").agg(polars.col("value").sort_by("index"))
+    assert dict(samples.iter_rows()) == {cell.spec.id: cell.samples for cell in data.cells if cell.samples}
+    assert json.loads((compared / "environment.json").read_bytes())["seed"] == 1
+    assert {cell.log for cell in data.cells if cell.log} == {f"logs/{path.name}" for path in (compared / "logs").iterdir()}
+    files = [path for path in compared.rglob("*") if path.is_file()]
+    text = b"".join(path.read_bytes() for path in files)
     assert str(Path.home()).encode() not in text
     assert str(compared.parent).encode() not in text
     assert "storage" in printed
@@ -84,32 +100,123 @@ def test_only_one_cell_is_measured_and_the_report_in_results_stays(compared: Pat
     assert f"in {cli.RESULTS}" in capfd.readouterr().out
 
 
-def test_ctrl_c_keeps_what_is_done(compared: Path) -> None:
-    """SIGINT comes when the first cell is in the file."""
-    command = [sys.executable, "-m", "trackbridge.compare", "--backends", "jsonl", "--smoke", "--only", "storage", "--only", "durability"]
-    child = subprocess.Popen([*command, "--out", str(compared)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0)
+COMMAND = [sys.executable, "-m", "trackbridge.compare", "--backends", "jsonl", "--smoke", "--only", "storage", "--only", "durability"]
+
+
+def stopped(out: Path, number: int) -> tuple[int, bytes]:
+    """Send the signal `number` to a comparison when its first task is done; its exit code, and what it printed afterwards."""
+    child = subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0)
     assert child.stdout is not None
     try:
         for line in child.stdout:
             if b"done" in line:
                 break
-        child.send_signal(signal.SIGINT)
-        rest = child.stdout.read()
-        assert child.wait() == cli.INTERRUPTED, rest
+        child.send_signal(number)
+        return child.wait(), child.stdout.read()
     finally:
         child.kill()
         child.wait()
         child.stdout.close()
+
+
+def resumed(out: Path, before: schema.Data) -> None:
+    """Go on with the comparison in `out`: what was measured stays, and all the rest is measured."""
+    assert before.cells
+    assert before.missing()
+    assert compare.main(["--resume", "--out", str(out)]) == 0
+    after = schema.load(out)
+    assert after.state == "finished"
+    assert after.missing() == []
+    assert (after.seed, after.planned, after.started) == (before.seed, before.planned, before.started)
+    assert all(after.cell(cell.spec.id) == cell for cell in before.cells if cell.status.has_value)
+    assert [cell.spec.id for cell in after.cells if cell.value is None] == ["jsonl/storage/compacted_bytes_per_point"]
+    done = {task.name for task in after.tasks if task.outcome == "done"}
+    assert {task.name for task in before.tasks} < done
+    assert after.spent > before.spent
+
+
+def test_ctrl_c_keeps_what_is_done(compared: Path) -> None:
+    """SIGINT comes when the first cell is in the file."""
+    code, rest = stopped(compared, signal.SIGINT)
+    assert code == cli.INTERRUPTED, rest
     data = schema.load(compared)
     assert data.state == "interrupted"
-    assert data.cells
-    assert data.missing()
     assert b"missing:" in rest
     assert data.missing()[0].id in (compared / "report.md").read_text("utf-8").replace("\\", "")
+    resumed(compared, data)
+
+
+def test_a_comparison_that_was_killed_is_finished_by_resume(compared: Path) -> None:
+    code, _ = stopped(compared, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    data = schema.load(compared)
+    assert data.state == "running"
+    assert compare.main(["--render", "--out", str(compared)]) == 0, "what is there is a valid partial report"
+    cache = compared.parent / "cache" / "trackbridge" / "compare"
+    assert list(cache.glob("work-*")), "it could not remove its folder"
+    resumed(compared, data)
+    assert not list(cache.glob("work-*"))
+
+
+def test_a_full_disk_leaves_a_partial_report_that_resume_finishes(compared: Path) -> None:
+    """No file may grow beyond the size that ``data.json`` has when some of its cells are in it."""
+    out = compared / "whole"
+    assert compare.main([*COMMAND[3:], "--out", str(out)]) == 0
+    whole = schema.load(out)
+    begun = msgspec.structs.replace(whole, cells=whole.cells[:3], claims=[], lecture=[], scores=[], weights={})
+    most = len(schema.encode(begun))
+    limited = ["prlimit", f"--fsize={most}", *COMMAND, "--out", str(compared)]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "go on with --resume" in done.stdout
+    assert not list(compared.glob(".data.json-*")), "the half-written file is gone"
+    resumed(compared, schema.load(compared))
+
+
+def test_a_client_that_cannot_be_installed_fails_its_own_cells_alone(compared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def create(backend: str, python: str | None = None) -> environments.Environment:
+        raise BackendError(f"uv pip failed: no wheel for {backend}", "connect to a network")
+
+    monkeypatch.setattr(environments, "create", create)
+    assert compare.main(["--backends", "jsonl,tensorboard", "--smoke", "--axes", "storage", "--out", str(compared)]) == 1
+    data = schema.load(compared)
+    failed = {cell.spec.id for cell in data.cells if cell.status is Status.FAILED}
+    assert failed == {spec.id for spec in data.planned if spec.backend == "tensorboard" and spec.way is Way.NATIVE}
+    cell = data.cell("tensorboard/storage/bytes_per_point")
+    assert cell is not None
+    assert "no wheel for tensorboard" in cell.detail
+    assert all(data.cell(spec.id).value is not None for spec in data.planned if spec.way is Way.THROUGH)  # type: ignore[union-attr]
+
+
+def test_separate_trains_for_one_backend_at_a_time(compared: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert compare.main(["--backends", "memory,jsonl", "--smoke", "--separate", "--list"]) == 0
+    listed = capfd.readouterr().out.splitlines()
+    assert len(listed) == 8, "two cells of two experiments for each of two backends"
+    assert all("-separate_" in line for line in listed)
+    assert compare.main(["--backends", "memory,jsonl", "--smoke", "--only", "experiments", "--list"]) == 0
+    assert "separate" not in capfd.readouterr().out
+    here = Bench(compared, SIZES["smoke"], ("memory", "jsonl"), 1, compared)
+    alone = [job.backends for job in experiments.jobs(here) if "separate" in job.name]
+    assert alone == [("memory",), ("jsonl",)] * 2
+
+
+def test_what_was_left_out_shows_the_last_full_comparison(compared: Path) -> None:
+    old = Cell(spec=Spec("jsonl/storage/bytes_per_point", "", "B"), status=Status.MEASURED, value=5.0, time="2026-01-02T00:00:00Z")
+    schema.save(schema.Data(mode="full", cells=[old, msgspec.structs.replace(old, spec=Spec("jsonl/storage/other", "", "B"))]), cli.FULL)
+    assert compare.main(["--backends", "jsonl", "--axes", "storage", "--budget", "0", "--out", str(compared)]) == 0
+    data = schema.load(compared)
+    assert {cell.status for cell in data.cells} == {Status.NOT_RUN_QUICK}
+    assert data.earlier == [old]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "word"), [(["--backends", "nonsense"], "unknown backend"), (["--only", "nonsense"], "nothing is called nonsense")]
+    ("arguments", "word"),
+    [
+        (["--backends", "nonsense"], "unknown backend"),
+        (["--only", "nonsense"], "nothing is called nonsense"),
+        (["--axes", "nonsense"], "nothing is called nonsense"),
+        (["--resume"], "--resume finds no comparison in"),
+    ],
 )
 def test_what_cannot_be_done_is_said(compared: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], word: str) -> None:
     assert compare.main([*arguments, "--smoke", "--out", str(compared)]) == 2
@@ -178,42 +285,7 @@ def test_a_run_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     assert not back.identical
 
 
-# -- natives ------------------------------------------------------------------------------------------------------------------------------
-
-
-def drive(verb: str, folder: Path, *rest: object, script: str = "jsonl") -> dict[str, object]:
-    children.restart()
-    command = [sys.executable, "-I", str(natives.DRIVER), script, verb, str(folder), *map(str, rest)]
-    printed = children.run(command, folder, 120)
-    result: dict[str, object] = json.loads(printed.splitlines()[-1])
-    return result
-
-
-@pytest.mark.parametrize("backend", sorted(set(natives.DISTRIBUTIONS) - {"mlflow"}))
-def test_every_script_writes_what_it_reads(backend: str, tmp_path: Path) -> None:
-    folder = tmp_path / "native"
-    folder.mkdir()
-    drive("write", folder, "one", 7, 3, script=backend)
-    assert drive("read", folder, "one", 7, 3, script=backend)["complete"]
-    assert not drive("read", folder, "one", 8, 3, script=backend)["complete"], "a call more was not made"
-
-
-def test_a_lost_call_has_no_timing(tmp_path: Path) -> None:
-    drive("write", tmp_path, "one", 10, 2)
-    path = tmp_path / "one.jsonl"
-    lines = path.read_text("utf-8").splitlines(keepends=True)
-    path.write_text("".join(lines[:4] + lines[5:]), "utf-8")
-    assert not drive("read", tmp_path, "one", 10, 2)["complete"]
-    assert drive("kept", tmp_path, "one", 10, 2)["kept"] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
-    path.write_text("".join([*lines, lines[2]]), "utf-8")
-    assert not drive("read", tmp_path, "one", 10, 2)["complete"], "a call that is there twice"
-
-
-def test_scripts_know_nothing_of_trackbridge() -> None:
-    for backend, source in natives.sources().items():
-        assert "trackbridge" not in source.lower(), backend
-    assert natives.script("through") is None
-    assert driver.values(3, 2) != driver.values(4, 2)
+# -- children -----------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_child_that_fails_or_hangs_is_told(tmp_path: Path) -> None:
@@ -253,14 +325,18 @@ def test_the_ordinary_traits_are_traits(tmp_path: Path) -> None:
     assert len(names - fidelity.ORDINARY) > 50
 
 
+def inexact(traits: list[canon.Trait], logged: Normal, there: Normal) -> set[str]:
+    return {trait.name for trait, (then, now) in fidelity.restricted(traits, logged, there) if compare_forms(then, now, Projection())}
+
+
 def test_exactness_sees_every_kind_of_change(tmp_path: Path) -> None:
     run = canon.main(tmp_path, "r")
     logged = fidelity.normal(run.records, run.info)
-    assert all(fidelity.exactness(run.traits, logged, logged).values())
+    assert not inexact(run.traits, logged, logged)
 
     def broken(**changes: object) -> set[str]:
         there = msgspec.structs.replace(logged, **changes)
-        return {name for name, exact in fidelity.exactness(run.traits, logged, there).items() if not exact}
+        return inexact(run.traits, logged, there)
 
     key = "long/loss"
     points = logged.series[key]
@@ -278,6 +354,30 @@ def test_exactness_sees_every_kind_of_change(tmp_path: Path) -> None:
     assert all(name.startswith(("config:", "flow:")) for name in broken(config={}))
     assert len(broken(config={})) > 10
     assert all(name.startswith(("artifact:", "flow:")) for name in broken(artifacts={}))
+
+
+def test_an_item_says_what_was_written_what_came_back_and_whether_that_is_declared(tmp_path: Path) -> None:
+    run = canon.main(tmp_path, "r")
+    logged = fidelity.normal(run.records, run.info)
+    changed = {
+        key: [msgspec.structs.replace(point, value=float(point.value)) if isinstance(point.value, bool) else point for point in points]
+        for key, points in logged.series.items()
+    }
+    there = msgspec.structs.replace(logged, series=changed)
+    declared = Projection(scalar_rule(Reason.RETYPED, "bool -> float", "it keeps floats", is_bool, value=lambda point: float(point.value)))
+    held = (logged, expected(logged, declared), there, logged)
+    (forms,) = (cut for trait, cut in fidelity.restricted(run.traits, *held) if trait.name == "scalar: bool")
+    (trait,) = (trait for trait in run.traits if trait.name == "scalar: bool")
+    found = fidelity.item("jsonl", trait, forms, declared)
+    assert not found.exact
+    assert found.exact_restored
+    assert not found.ordinary
+    assert "True, False, True" in found.written
+    assert "1.0, 0.0, 1.0" in found.native
+    assert found.reason == "retyped: bool -> float"
+    as_logged = forms[0]
+    assert fidelity.item("jsonl", trait, [as_logged, as_logged, *forms[2:]], declared).reason == "", "it is not what was declared"
+    assert fidelity.item("jsonl", trait, [as_logged] * 4, declared).reason == "", "what is exact has no reason"
 
 
 def test_a_bench_in_its_folder(tmp_path: Path) -> None:

@@ -1,12 +1,9 @@
-"""ClearML offline, as without a server: a session as a zip file, which ``Task.import_offline_session`` uploads, and read here as what it is.
+"""ClearML offline, as without a server: a session as a zip file or a folder, which ``Task.import_offline_session`` uploads.
 
 The repository is told by the client's own variables: its detection waits for a minute in a repository that has no remote.
 """
 
-import json
 import os
-import zipfile
-from pathlib import Path
 
 from clearml import Task
 
@@ -28,17 +25,3 @@ def log(run, values, step):
 
 def finish(run):
     run.close()
-
-
-def read(folder, name):
-    for path in Path(folder).rglob("*.zip"):
-        with zipfile.ZipFile(path) as session:
-            if json.loads(session.read("task.json"))["name"] != name:
-                continue
-            series = {}
-            for line in session.read("metrics.jsonl").decode().splitlines():
-                for event in json.loads(line):
-                    key = event["metric"] if event["metric"] == event["variant"] else f"{event['metric']}/{event['variant']}"
-                    series.setdefault(key, []).append((event["iter"], event["value"]))
-            return series
-    return {}

@@ -1,18 +1,22 @@
 """Comet offline, as without an account: an archive that ``comet upload`` sends, and read here as what it is."""
 
-import json
-import zipfile
 from pathlib import Path
 
 import comet_ml
 
-OWN = ("sys.", "process ")  # metrics of the system
 
-
-def start(folder, name):
-    run = comet_ml.OfflineExperiment(project_name="comparison", workspace="none", offline_directory=str(Path(folder) / name))
+def start(folder, name, **options):
+    place = str(Path(folder) / name)
+    run = comet_ml.OfflineExperiment(project_name="comparison", workspace="none", offline_directory=place, **options)
     run.set_name(name)
     return run
+
+
+def tuned_start(folder, name):
+    """Nothing is logged by itself."""
+    about = ("log_code", "log_graph", "log_env_details", "log_env_gpu", "log_env_host", "log_env_cpu", "log_git_metadata", "log_git_patch")
+    by_itself = ("auto_param_logging", "auto_metric_logging", "auto_output_logging", "parse_args")
+    return start(folder, name, **dict.fromkeys(about + by_itself, False))
 
 
 def log(run, values, step):
@@ -21,15 +25,3 @@ def log(run, values, step):
 
 def finish(run):
     run.end()
-
-
-def read(folder, name):
-    (path,) = (Path(folder) / name).glob("*.zip")
-    with zipfile.ZipFile(path) as archive:
-        rows = [json.loads(line) for line in archive.read("messages.json").decode().splitlines()]
-    series = {}
-    for row in rows:
-        if row["type"] == "metric_msg" and not row["payload"]["metric"]["metricName"].startswith(OWN):
-            metric = row["payload"]["metric"]
-            series.setdefault(metric["metricName"], []).append((metric["step"], metric["metricValue"]))
-    return series

@@ -1,6 +1,5 @@
 """DAGsHub's open-source logger, which writes its CSV file at each call."""
 
-import csv
 from pathlib import Path
 
 from dagshub.logger import DAGsHubLogger
@@ -19,14 +18,6 @@ def log(run, values, step):
 def finish(run):
     run.save()
     run.close()
-
-
-def read(folder, name):
-    series = {}
-    with open(Path(folder) / name / "metrics.csv", newline="") as file:
-        for row in csv.DictReader(file):
-            series.setdefault(row["Name"], []).append((int(row["Step"]), float(row["Value"])))
-    return series
 
 
 def count_runs(folder):

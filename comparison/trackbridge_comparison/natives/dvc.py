@@ -7,16 +7,15 @@ import sys
 from pathlib import Path
 
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-os.environ |= {"DVC_NO_ANALYTICS": "1", "DVC_STUDIO_OFFLINE": "true"}
 
 from dvc.api import DVCFileSystem, exp_show
+from dvc.scm import RevError
 from dvclive import Live
 
 
 def prepare(folder):
-    author = {"GIT_AUTHOR_NAME": "n", "GIT_AUTHOR_EMAIL": "n@localhost", "GIT_COMMITTER_NAME": "n", "GIT_COMMITTER_EMAIL": "n@localhost"}
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["git", "commit", "-q", "--allow-empty", "-m", "begin"]):
-        subprocess.run(command, cwd=folder, check=True, env=os.environ | author)
+        subprocess.run(command, cwd=folder, check=True)
 
 
 def start(folder, name):
@@ -37,15 +36,31 @@ def finish(run):
     run.end()
 
 
+def tables(folder, revision):
+    files = DVCFileSystem(str(folder), rev=revision)
+    return {path: files.read_text(path) for path in files.find("dvclive/plots/metrics")}
+
+
 def read(folder, name):
-    files = DVCFileSystem(str(folder), rev=name)
+    try:
+        texts = tables(folder, name)
+    except RevError:  # a run that goes on, or was killed, lies in the workspace
+        texts = tables(folder, None)
     series = {}
-    for path in files.find("dvclive/plots/metrics"):
+    for path, text in texts.items():
         key = path.partition("plots/metrics/")[2].removesuffix(".tsv")
-        rows = csv.DictReader(files.read_text(path).splitlines(), delimiter="\t")
+        rows = csv.DictReader(text.splitlines(), delimiter="\t")
         series[key] = [(int(row["step"]), float(row[key.rpartition("/")[2]])) for row in rows]
     return series
 
 
 def count_runs(folder):
     return sum(1 for row in exp_show(repo=str(folder)) if row["Experiment"])
+
+
+def filter_runs(folder, name):
+    return sum(1 for row in exp_show(repo=str(folder)) if row["Experiment"] == name)
+
+
+def compact(folder):
+    subprocess.run(["git", "gc", "-q", "--prune=now"], cwd=folder, check=True)

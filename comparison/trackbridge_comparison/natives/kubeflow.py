@@ -35,12 +35,3 @@ def finish(run):
     file.close()
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(place))
     train(table=str(place / "table.csv"))
-
-
-def read(folder, name):
-    (path,) = (Path(folder) / name).rglob("series")
-    series = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            series.setdefault(row["key"], []).append((int(row["step"]), float(row["value"])))
-    return series

@@ -1,5 +1,6 @@
 """The same values through TrackBridge. The folder holds ``target.txt``, the target as in ``TRACKBRIDGE_BACKEND``."""
 
+import csv
 from pathlib import Path
 
 import trackbridge
@@ -27,3 +28,10 @@ def read(folder, name):
     for row in trackbridge.read(name, target(folder), sidecar=False).rows():
         series.setdefault(row["key"], []).append((row["step"], row["value_any"]))
     return series
+
+
+def export(folder, name):
+    with (Path(folder) / "export.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        for row in trackbridge.read(name, target(folder), sidecar=False).rows():
+            table.writerow((row["key"], row["step"], row["value_any"]))

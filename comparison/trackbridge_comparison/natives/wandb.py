@@ -12,6 +12,22 @@ def start(folder, name):
     return wandb.init(mode="offline", dir=folder, project="comparison", id=name)
 
 
+def tuned_start(folder, name):
+    """No metrics of the system, no description of the machine, floats to the last bit, and a flush every half second."""
+    settings = wandb.Settings(
+        console="off",
+        disable_code=True,
+        disable_git=True,
+        x_disable_machine_info=True,
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_history_value_encoding="json,typed",
+        x_save_requirements=False,
+        x_transaction_log_flush_interval=0.5,
+    )
+    return wandb.init(mode="offline", dir=folder, project="comparison", id=name, settings=settings)
+
+
 def log(run, values, step):
     run.log(values)
 

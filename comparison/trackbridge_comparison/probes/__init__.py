@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from trackbridge_comparison.bench import Bench, Job
-from trackbridge_comparison.probes import durability, fidelity, overhead, scalability, setup, storage
+from trackbridge_comparison.probes import durability, fidelity, leaving, outage, overhead, scalability, setup, storage
 
-PROBES: tuple[ModuleType, ...] = (fidelity, durability, overhead, storage, scalability, setup)
+PROBES: tuple[ModuleType, ...] = (fidelity, durability, overhead, storage, setup, leaving, scalability, outage)
 """In the order of the report, and of what is measured first when time is short."""
 
 

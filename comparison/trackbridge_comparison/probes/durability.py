@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-import sys
+import select
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
-from trackbridge_comparison import children, natives
-from trackbridge_comparison.bench import NO_CLIENT, Bench, Finding, Job, unsupported
+from trackbridge_comparison import children, natives, tools
+from trackbridge_comparison.bench import NO_CLIENT, Bench, Finding, Job, spec, unsupported
 from trackbridge_comparison.children import ChildFailed, OutOfTime
 from trackbridge_comparison.portable import excerpt
 from trackbridge_comparison.schema import Spec, Way
@@ -20,9 +21,11 @@ AXIS = "durability"
 TITLE = "Durability"
 METHOD = """A process logs three scalars every 20 ms with the client's default settings and, when log() has returned, says so over a pipe. At a
 random moment it and every process that it started get SIGKILL. A fresh process then counts which of the acknowledged calls the tracker's reader
-returns whole. Through TrackBridge the same is done, then trackbridge sync, as the next start would do by itself, and the tracker is read. This is
-the death of a process, not a power cut. The kill times of a quick comparison are short of W&B's documented flush interval of 15 s and of
-TensorBoard's of 120 s. What a queue in memory loses grows with load: see the load average of each cell."""
+returns whole: what it does not is not readable after SIGKILL in this mode. Records and seconds at risk are the worst case over the kills. In a full
+comparison the kill times are uniform over at least three of the flush intervals that the tool documents, which stand beside; those of a quick one
+are short of W&B's 15 s and TensorBoard's 120 s. Tuned is the client with the settings of TrackBridge's adapter. Through TrackBridge the same is done,
+then trackbridge sync, as the next start would do by itself, and the tracker is read. This is the death of a process, not a power cut. What a queue in
+memory loses grows with load: see the load average of each cell."""
 
 KEYS = 3
 PAUSE = 0.02
@@ -51,30 +54,35 @@ class Trial:
 
 def jobs(bench: Bench) -> Iterator[Job]:
     for backend in bench.backends:
-        for way in ("native", "through"):
+        estimate = 10.0 + bench.sizes.kill_range(tools.entry(backend).flush)[1] * bench.sizes.kills / 3
+        for way in (Way.NATIVE, Way.THROUGH, Way.TUNED):
+            if way is Way.TUNED and way not in bench.ways(backend):
+                continue
 
-            def run(bench: Bench, wanted: frozenset[str], backend: str = backend, way: str = way) -> Iterator[Finding]:
+            def run(bench: Bench, wanted: frozenset[str], backend: str = backend, way: Way = way) -> Iterator[Finding]:
                 return measure(bench, backend, way)
 
-            yield Job(f"{AXIS}/{backend}/{way}", _specs(backend, way), run, 25.0, alone=False, backends=(backend,))
+            name = f"{AXIS}/{backend}/{way.name.lower()}"
+            yield Job(name, _specs(backend, way), run, estimate, alone=False, long=way is Way.TUNED, backends=(backend,))
 
 
-def _specs(backend: str, way: str) -> tuple[Spec, ...]:
-    if way == "native":
-        return (
-            Spec(f"{backend}/{AXIS}/kept_after_kill", "acknowledged calls readable after SIGKILL", "%"),
-            Spec(f"{backend}/{AXIS}/lost_seconds", "oldest acknowledged call that was lost, worst case", "s"),
-        )
-    return (Spec(f"{backend}/{AXIS}/kept_after_kill_through", "acknowledged calls readable after SIGKILL and sync", "%", Way.THROUGH),)
+def _specs(backend: str, way: Way) -> tuple[Spec, ...]:
+    after = "SIGKILL and sync" if way is Way.THROUGH else "SIGKILL"
+    return (
+        spec(backend, AXIS, "kept_after_kill", f"acknowledged calls readable after {after}", "%", way),
+        spec(backend, AXIS, "lost_records", f"acknowledged calls not readable after {after}, worst case", "records", way),
+        spec(backend, AXIS, "lost_seconds", "oldest acknowledged call that was lost, worst case", "s", way),
+    )
 
 
-def measure(bench: Bench, backend: str, way: str) -> Iterator[Finding]:
-    specs = _specs(backend, way)
-    if way == "native" and not natives.script(backend):
-        yield from unsupported(specs, NO_CLIENT)
+def measure(bench: Bench, backend: str, way: Way) -> Iterator[Finding]:
+    kept, lost, age = _specs(backend, way)
+    if way not in bench.ways(backend):
+        yield from unsupported((kept, lost, age), NO_CLIENT)
         return
+    about = tools.entry(backend)
     chance = random.Random(f"{bench.seed} {backend} {way}")
-    times = [chance.uniform(*bench.sizes.kill_after) for _ in range(bench.sizes.kills)]
+    times = [chance.uniform(*bench.sizes.kill_range(about.flush)) for _ in range(bench.sizes.kills)]
     bench.prepared(backend)
     with ThreadPoolExecutor(2 if bench.sizes.kills < 4 else 4) as pool:
         trials = list(pool.map(lambda seconds: kill(bench, backend, way, seconds), times))
@@ -82,31 +90,30 @@ def measure(bench: Bench, backend: str, way: str) -> Iterator[Finding]:
         f"after {trial.seconds:.1f} s: {len(trial.kept)} of {trial.acknowledged}" + (f" ({trial.error})" if trial.error else "")
         for trial in trials
     )
+    promise = f"; its documentation: {about.promise}" if about.promise else "; its documentation names no interval"
     acknowledged = sum(trial.acknowledged for trial in trials)
-    assert acknowledged, f"{backend}, {way}: no call was acknowledged"
-    shares = [100 * len(trial.kept) / trial.acknowledged for trial in trials if trial.acknowledged]
-    yield Finding(specs[0].id, 100 * sum(len(trial.kept) for trial in trials) / acknowledged, shares, detail)
-    if way == "native":
-        ages = [trial.lost_seconds for trial in trials]
-        yield Finding(specs[1].id, max(ages), ages, "one sample for each kill; 0 where nothing was lost")
+    shares = [100 * len(trial.kept) / trial.acknowledged for trial in trials]
+    yield Finding(kept.id, 100 * sum(len(trial.kept) for trial in trials) / acknowledged, shares, detail + promise)
+    records = [float(trial.lost) for trial in trials]
+    yield Finding(lost.id, max(records), records, "one sample for each kill; one record each 20 ms")
+    ages = [trial.lost_seconds for trial in trials]
+    yield Finding(age.id, max(ages), ages, "one sample for each kill; 0 where nothing was lost")
 
 
-def kill(bench: Bench, backend: str, way: str, seconds: float) -> Trial:
+def kill(bench: Bench, backend: str, way: Way, seconds: float) -> Trial:
     """Start a logging process, kill it and its children `seconds` after its first call returned, and count.
 
     Raises:
         ChildFailed: it ended by itself.
         OutOfTime: it did not begin to log in time.
     """
-    script, folder = bench.place(backend, way, AXIS)
-    log = folder / ".log-killed"
+    place = bench.place(backend, way, AXIS)
     reading, writing = os.pipe()
     try:
-        command = [sys.executable, "-I", str(natives.DRIVER), script, "forever", str(folder), "killed", str(writing), str(PAUSE), str(KEYS)]
-        child = children.start(command, folder, log=log, pass_fds=(writing,))
+        child, log = bench.begin(place, "forever", "killed", writing, PAUSE, KEYS, pass_fds=[writing])
         os.close(writing)
         try:
-            first = _first(child, reading, bench.left(120.0))
+            first = await_first(reading, bench.left(120.0), log)
             time.sleep(min(seconds, bench.left()))
             alive = child.poll() is None
             lived = time.monotonic() - first
@@ -117,21 +124,24 @@ def kill(bench: Bench, backend: str, way: str, seconds: float) -> Trial:
         acknowledged = 1 + _count(reading)
     finally:
         os.close(reading)
-    if way == "through":
-        bench.python("-m", "trackbridge", "sync", str(folder / "journals" / "killed"), work=folder)
-    found = bench.drive(script, "kept", folder, "killed", acknowledged, KEYS)
+    if place.script == natives.THROUGH:
+        bench.python("-m", "trackbridge", "sync", str(place.folder / "journals" / "killed"), work=place.folder, backends=[backend])
+    found = bench.drive(place, "kept", "killed", acknowledged, KEYS)
     return Trial(lived, acknowledged, found["kept"], bench.portable(found.get("error", "")).replace("\n", " ")[:200])
 
 
-def _first(child: object, reading: int, seconds: float) -> float:
-    """Wait for the first acknowledgement; the moment when it came."""
-    import select
+def await_first(reading: int, seconds: float, log: Path) -> float:
+    """Wait for the first acknowledgement; the moment when it came.
 
+    Raises:
+        OutOfTime: none came.
+        ChildFailed: its process is over.
+    """
     ready, _, _ = select.select([reading], [], [], seconds)
     if not ready:
         raise OutOfTime("no call returned in time")
     if not os.read(reading, 8):
-        raise ChildFailed("it ended before its first call returned")
+        raise ChildFailed(f"it ended before its first call returned\n{excerpt(log.read_text('utf-8', 'replace'))}")
     return time.monotonic()
 
 

@@ -1,132 +1,218 @@
-"""Setup effort: what must be installed, and how long it is until the first metric can be read."""
+"""Setup effort: what must be installed and supplied, and how long it is until the first metric can be read."""
 
 from __future__ import annotations
 
-import hashlib
-import re
+import ast
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
-from trackbridge import registry
-from trackbridge_comparison import children, natives
-from trackbridge_comparison.bench import NO_CLIENT, Bench, Finding, Job, unsupported
-from trackbridge_comparison.portable import root
+from trackbridge import environments
+from trackbridge.environments import Environment
+from trackbridge_comparison import natives, tools
+from trackbridge_comparison.bench import NO_CLIENT, Bench, Finding, Job, spec, unsupported, versions
+from trackbridge_comparison.children import ChildFailed
+from trackbridge_comparison.portable import excerpt
 from trackbridge_comparison.schema import Spec
 from trackbridge_comparison.statistics import median
 
 AXIS = "setup"
 TITLE = "Setup effort"
-METHOD = """The tracker's own distribution is installed with uv into a fresh virtual environment: packages are the distributions in it,
-megabytes (10^6 bytes) all files of its site-packages without compiled bytecode, install the second installation, with every download cached. First
-metric is the time of a fresh process in that environment from its start until a value was logged, the run ended and the value read back, in an
-empty folder. Environments are kept; one that was made earlier is shown with the date of its measurement."""
+METHOD = """The environment of a tool holds what its pinned requirements name, its adapter's own (a server's client, a checksum) included: packages
+are the distributions in it, megabytes (10^6 bytes) all files of its site-packages, counted when it was made. Install is a fresh installation of it by uv with every
+download and build cached; cold install the same with an empty cache, so that it includes the downloads and says as much of this machine's network. Python
+versions are those from 3.8 to 3.14 for which uv can resolve the tool's distributions from wheels alone. Cold installs and Python versions are asked
+once for each pinned file and kept, with their date. First metric is the time of a fresh process in that environment from its start until a value was
+logged, the run ended and the value read back, in an empty folder. Facts are what a user must supply before the first run in the mode that is measured, from
+tools.toml; statements those of the native script that begin a run, log and end it, with what they call and import."""
+
+NOTHING = "nothing is installed: the standard library is enough"
+PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
 
 
-class Environment(msgspec.Struct, frozen=True):
-    """What was measured when an environment was made. `seconds`: of the warm installation."""
+class Asked(msgspec.Struct, frozen=True):
+    """What was asked of the package index. `cold`: seconds of an installation into an empty cache."""
 
-    distributions: dict[str, str]
-    bytes: int
-    seconds: float
+    cold: float
+    pythons: dict[str, str]
     date: str
 
 
 def jobs(bench: Bench) -> Iterator[Job]:
     for backend in bench.backends:
+        yield _job(backend, "about", _about_specs(backend), about, 2.0, alone=False)
+        yield _job(backend, "install", _install_specs(backend), install, 8.0)
+        yield _job(backend, "first", _first_specs(backend), first, 4.0 * bench.sizes.repeats)
+        yield _job(backend, "index", _index_specs(backend), index, 60.0, long=not _known(bench, backend).is_file())
 
-        def run(bench: Bench, wanted: frozenset[str], backend: str = backend) -> Iterator[Finding]:
-            return measure(bench, backend)
 
-        yield Job(f"{AXIS}/{backend}", _specs(backend), run, 15.0, backends=(backend,))
+def _job(
+    backend: str,
+    name: str,
+    specs: tuple[Spec, ...],
+    work: Callable[[Bench, str], Iterator[Finding]],
+    estimate: float,
+    alone: bool = True,
+    long: bool = False,
+) -> Job:
+    def run(bench: Bench, wanted: frozenset[str]) -> Iterator[Finding]:
+        return work(bench, backend) if natives.script(backend) else unsupported(specs, NO_CLIENT)
+
+    return Job(f"{AXIS}/{backend}/{name}", specs, run, estimate, alone, long, (backend,))
 
 
-def _specs(backend: str) -> tuple[Spec, ...]:
+def _about_specs(backend: str) -> tuple[Spec, ...]:
     return (
-        Spec(f"{backend}/{AXIS}/packages", "packages", "packages"),
-        Spec(f"{backend}/{AXIS}/megabytes", "site-packages", "MB"),
-        Spec(f"{backend}/{AXIS}/install", "install, downloads cached", "s"),
-        Spec(f"{backend}/{AXIS}/first_metric", "process start to first readable metric", "s"),
+        spec(backend, AXIS, "packages", "packages", "packages"),
+        spec(backend, AXIS, "megabytes", "site-packages", "MB"),
+        spec(backend, AXIS, "facts", "facts that a user must supply", "facts"),
+        spec(backend, AXIS, "statements", "statements of native code", "statements"),
     )
 
 
-def measure(bench: Bench, backend: str) -> Iterator[Finding]:
-    specs = _specs(backend)
-    if not natives.script(backend):
-        yield from unsupported(specs, NO_CLIENT)
-        return
-    folder = environment(bench, backend)
-    made = msgspec.json.decode((folder / "measured.json").read_bytes(), type=Environment)
-    words = ", ".join(f"{name} {version}" for name, version in sorted(made.distributions.items())) or "the standard library is enough"
-    dated = f"measured {made.date}"
-    yield Finding(specs[0].id, float(len(made.distributions)), [float(len(made.distributions))], f"{dated}: {words}")
-    yield Finding(specs[1].id, made.bytes / 1e6, [made.bytes / 1e6], dated)
-    yield Finding(specs[2].id, made.seconds, [made.seconds], dated)
-    samples = []
-    for _ in range(bench.sizes.repeats):
-        place = bench.folder(f"first-{backend}")
-        begin = time.perf_counter()
-        bench.drive(backend, "first", place, python=str(folder / "venv" / "bin" / "python"))
-        samples.append(time.perf_counter() - begin)
-    yield Finding(specs[3].id, median(samples), samples, "")
+def _install_specs(backend: str) -> tuple[Spec, ...]:
+    return (spec(backend, AXIS, "install", "install, downloads cached", "s"),)
 
 
-def requirements(backend: str) -> list[str]:
-    """The requirements of the tracker's own distributions, with the versions that TrackBridge's extra for it asks for."""
-    extra = registry.get(backend).requires.extra
-    asked = metadata.requires("trackbridge") or []
-    found = {}
-    for requirement in asked:
-        text, _, marker = requirement.partition(";")
-        if re.search(rf"extra\s*==\s*['\"]{re.escape(extra)}['\"]", marker):
-            found[re.split(r"[^\w.-]", text.strip(), maxsplit=1)[0].lower()] = text.strip()
-    return [found.get(name, name) for name in natives.DISTRIBUTIONS[backend]]
+def _first_specs(backend: str) -> tuple[Spec, ...]:
+    return (spec(backend, AXIS, "first_metric", "process start to first readable metric", "s"),)
 
 
-def environment(bench: Bench, backend: str) -> Path:
-    """The folder of the backend's environment: ``venv`` and ``measured.json``. Made when there is none for these requirements.
+def _index_specs(backend: str) -> tuple[Spec, ...]:
+    return (
+        spec(backend, AXIS, "install_cold", "install, downloads included", "s"),
+        spec(backend, AXIS, "pythons", "Python versions that have wheels", "versions"),
+    )
+
+
+def about(bench: Bench, backend: str) -> Iterator[Finding]:
+    """What can be counted without running the tool.
 
     Raises:
-        ChildFailed: it cannot be installed; the message has what the installer printed.
+        BackendError: its environment cannot be made.
     """
-    wanted = requirements(backend)
-    constraints = root() / "constraints.txt"
-    pinned = constraints.read_bytes() if constraints.is_file() else b""
-    key = hashlib.sha256(repr((backend, wanted, sys.version, sys.executable)).encode() + pinned).hexdigest()[:16]
-    folder = bench.cache / key
-    if (folder / "measured.json").is_file():
-        return folder
-    scratch = bench.cache / f".{key}-{bench.folder('env').name}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    seconds = 0.0
-    for _ in range(2):  # the first fills the cache of downloads
-        shutil.rmtree(scratch / "venv", ignore_errors=True)
+    packages, megabytes, facts, statements = _about_specs(backend)
+    bench.interpreter(backend)
+    made = environments.find(backend) or Environment(backend, "", "", {}, 0.0, 0.0)
+    words = ", ".join(f"{name} {version}" for name, version in sorted(made.versions.items())) or "the standard library is enough"
+    yield _one(packages, len(made.versions), words)
+    yield _one(megabytes, made.megabytes, f"Python {made.python}" if made.python else words)
+    supplied = tools.entry(backend).facts
+    listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in supplied.items())
+    yield _one(facts, sum(map(len, supplied.values())), listed or "none")
+    path = natives.script(backend)
+    assert path is not None
+    yield _one(statements, count_statements(path.read_text("utf-8")), f"natives/{path.name}")
+
+
+def _one(one: Spec, value: float, detail: str) -> Finding:
+    return Finding(one.id, float(value), [float(value)], detail)
+
+
+def count_statements(source: str) -> int:
+    """The statements of ``start``, ``log`` and ``finish``, of the functions and imports that they use, and of nothing else."""
+    tree = ast.parse(source)
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    todo, used, names = ["start", "log", "finish"], [], set()
+    while todo:
+        name = todo.pop()
+        if name in functions:
+            node = functions.pop(name)
+            used.append(node)
+            mentioned = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+            names |= mentioned
+            todo += mentioned
+    inside = [part for node in used for part in ast.walk(node) if isinstance(part, ast.stmt) and part is not node and not _is_text(part)]
+    imports = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom) and any((one.asname or one.name.split(".")[0]) in names for one in node.names)
+    ]
+    return len(inside) + len(imports)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def install(bench: Bench, backend: str) -> Iterator[Finding]:
+    (one,) = _install_specs(backend)
+    if environments.requirements(backend) is None:
+        yield from unsupported([one], NOTHING)
+        return
+    bench.interpreter(backend)  # what it installs is cached then
+    seconds = _install(bench, backend, cache=None)
+    yield Finding(one.id, seconds, [seconds], "one installation")
+
+
+def _install(bench: Bench, backend: str, cache: Path | None) -> float:
+    """Seconds of an installation into a fresh environment; `cache`: an empty folder instead of uv's own."""
+    folder = bench.folder(f"install-{backend}")
+    options = ["--cache-dir", str(cache)] if cache else []
+    begin = time.perf_counter()
+    _uv(bench, folder, "venv", "--quiet", *options, "--python", bench.interpreter(backend), str(folder / "venv"))
+    into = ["--python", str(folder / "venv" / "bin" / "python")]
+    pinned = str(environments.requirements(backend))
+    _uv(bench, folder, "pip", "install", "--quiet", *options, *into, "--require-hashes", "--requirement", pinned)
+    seconds = time.perf_counter() - begin
+    shutil.rmtree(folder)
+    return seconds
+
+
+def _uv(bench: Bench, work: Path, *arguments: str) -> str:
+    return bench.run([sys.executable, "-m", "uv", *arguments], work)
+
+
+def first(bench: Bench, backend: str) -> Iterator[Finding]:
+    (one,) = _first_specs(backend)
+    samples = []
+    for _ in range(bench.sizes.repeats):
+        place = bench.native(backend, bench.folder(f"first-{backend}"))
         begin = time.perf_counter()
-        _uv(bench, scratch, "venv", "--quiet", "--relocatable", "--python", sys.executable, str(scratch / "venv"))
-        if wanted:
-            options = ["--constraint", str(constraints)] if pinned else []
-            interpreter = str(scratch / "venv" / "bin" / "python")
-            _uv(bench, scratch, "pip", "install", "--quiet", "--python", interpreter, *options, *wanted)
-        seconds = time.perf_counter() - begin
-    (packages,) = (scratch / "venv" / "lib").glob("python*/site-packages")
-    made = Environment(
-        distributions={name: item.version for item in metadata.distributions(path=[str(packages)]) if (name := item.metadata["Name"])},
-        bytes=sum(path.lstat().st_size for path in packages.rglob("*") if path.is_file() and path.suffix != ".pyc"),
-        seconds=seconds,
-        date=datetime.now(UTC).date().isoformat(),
-    )
-    (scratch / "measured.json").write_bytes(msgspec.json.encode(made))
-    shutil.rmtree(folder, ignore_errors=True)
-    scratch.rename(folder)
-    return folder
+        bench.drive(place, "first")
+        samples.append(time.perf_counter() - begin)
+    yield Finding(one.id, median(samples), samples, f"{len(samples)} fresh processes")
 
 
-def _uv(bench: Bench, work: Path, *arguments: str) -> None:
-    children.run([sys.executable, "-m", "uv", *arguments], work, bench.left(600.0))
+def _known(bench: Bench, backend: str) -> Path:
+    """Where the answers of the index are kept, for these requirements."""
+    made = environments.find(backend)
+    return bench.cache / "index" / f"{backend}-{made.key if made else 'none'}.json"
+
+
+def index(bench: Bench, backend: str) -> Iterator[Finding]:
+    """What only the package index can tell; asked once."""
+    cold, pythons = _index_specs(backend)
+    if environments.requirements(backend) is None:
+        yield from unsupported((cold, pythons), NOTHING)
+        return
+    path = _known(bench, backend)
+    if not path.is_file():
+        fresh = bench.folder(f"cache-{backend}")
+        seconds = _install(bench, backend, cache=fresh)
+        shutil.rmtree(fresh)
+        asked = Asked(seconds, {python: _resolves(bench, backend, python) for python in PYTHONS}, datetime.now(UTC).date().isoformat())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.encode(asked))
+    known = msgspec.json.decode(path.read_bytes(), type=Asked)
+    yield Finding(cold.id, known.cold, [known.cold], f"one installation, {known.date}; the network of this machine is part of it")
+    good = [python for python, why in known.pythons.items() if not why]
+    refused = "; ".join(f"not {python}: {why}" for python, why in known.pythons.items() if why)
+    yield _one(pythons, len(good), f"{known.date}: {', '.join(good)}" + (f"; {refused}" if refused else ""))
+
+
+def _resolves(bench: Bench, backend: str, python: str) -> str:
+    """Why uv cannot resolve the tool's distributions for this Python from wheels alone; "" if it can."""
+    folder = bench.folder(f"wheels-{backend}")
+    wanted = folder / "wanted.in"
+    wanted.write_text("".join(f"{name}=={version}\n" for name, version in versions(backend).items()), "utf-8")
+    try:
+        _uv(bench, folder, "pip", "compile", "--quiet", "--no-header", "--only-binary", ":all:", "--python-version", python, str(wanted))
+    except ChildFailed as error:
+        return " ".join(excerpt(bench.portable(str(error)), lines=4).split())
+    return ""
