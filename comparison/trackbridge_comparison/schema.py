@@ -347,6 +347,7 @@ class Data(msgspec.Struct, kw_only=True):
         axes: axis -> its method in words.
         items: of the fidelity axis, trait by trait.
         weights: presets of the score's sliders: name -> axis -> weight.
+        seed: of the resamples and weightings of `scores`.
         earlier: of the cells that were not run now those of the last full run, as they were.
         baseline: when the report was started that `changes` are counted from.
     """
@@ -374,6 +375,7 @@ class Data(msgspec.Struct, kw_only=True):
     lecture: list[LectureCell] = []
     scores: list[Score] = []
     weights: dict[str, dict[str, float]] = {}
+    seed: int = 0
     earlier: list[Cell] = []
     baseline: str = ""
     changes: list[Change] = []
