@@ -342,12 +342,12 @@ class Data(msgspec.Struct, kw_only=True):
     Args:
         mode: ``quick``, ``full`` or ``smoke`` (tiny sizes, to test the comparison itself; its figures say nothing).
         state: ``running`` (or killed while it was), ``interrupted``, ``finished``.
+        seed: of the kill times and the order of measurements.
         planned: the cells that it set out to measure; one that is in neither `cells` nor given a status was never reached.
         natives: the script by which each backend's own client was measured.
         axes: axis -> its method in words.
         items: of the fidelity axis, trait by trait.
         weights: presets of the score's sliders: name -> axis -> weight.
-        seed: of the resamples and weightings of `scores`.
         earlier: of the cells that were not run now those of the last full run, as they were.
         baseline: when the report was started that `changes` are counted from.
     """
@@ -360,6 +360,7 @@ class Data(msgspec.Struct, kw_only=True):
     started: str = ""
     updated: str = ""
     budget: float | None = None
+    seed: int = 0
     spent: float = 0.0
     machine: Machine = Machine()
     versions: dict[str, dict[str, str]] = {}
@@ -375,7 +376,6 @@ class Data(msgspec.Struct, kw_only=True):
     lecture: list[LectureCell] = []
     scores: list[Score] = []
     weights: dict[str, dict[str, float]] = {}
-    seed: int = 0
     earlier: list[Cell] = []
     baseline: str = ""
     changes: list[Change] = []

@@ -29,8 +29,8 @@ FAILED = 0.1
 LEAST_COVERAGE = 0.8
 RESAMPLES = 1_000
 WEIGHTINGS = 2_000
-TAIL = 0.008
-"""Outside each end of an interval: with seven repeats of a single quantity the interval is their range, which covers the median with 98.4 %."""
+TAIL = 0.005
+"""Of the resamples, outside each end of an interval: that of one quantity with seven repeats is their range, which covers the median with 98.4 %."""
 
 ROBUST = 0.9
 """The share of random weightings that a tool must win to be called the best of its kind."""
@@ -52,6 +52,7 @@ class Estimate(StrEnum):
     MEDIAN = "median"
     MEAN = "mean"
     WORST = "worst"
+    ONCE = "once"  # its samples are no repeats of one thing
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ QUANTITIES = (
     Quantity("fidelity", "hostile", Better.SHARE),
     Quantity("durability", "kept_after_kill", Better.SHARE, estimate=Estimate.MEAN),
     Quantity("durability", "lost_seconds", Better.LOW, 1.0, Estimate.WORST),
-    Quantity("outage", "kept_after_outage", Better.SHARE, estimate=Estimate.MEAN),
-    Quantity("outage", "longest_call", Better.LOW, 50.0, Estimate.WORST),
+    Quantity("outage", "kept_after_outage", Better.SHARE, estimate=Estimate.ONCE),
+    Quantity("outage", "longest_call", Better.LOW, 50.0, Estimate.ONCE),
     Quantity("overhead", "log_p50_burst", Better.LOW, 5.0),
     Quantity("overhead", "log_p99_burst", Better.LOW, 20.0),
     Quantity("overhead", "log_p50_2ms", Better.LOW, 5.0),
@@ -82,7 +83,7 @@ QUANTITIES = (
     Quantity("overhead", "step_slowdown", Better.LOW, 0.05),
     Quantity("storage", "bytes_per_point", Better.LOW, 8.0),
     Quantity("storage", "one_call_bytes", Better.LOW, 4096.0),
-    Quantity("storage", "files_per_run", Better.LOW, 1.0),
+    Quantity("storage", "files_per_run", Better.LOW, 1.0, Estimate.ONCE),
     Quantity("scalability", "write_N", Better.LOW, 50.0),
     Quantity("scalability", "read_N", Better.LOW, 50.0),
     Quantity("scalability", "write_exponent", Better.GROWTH),
@@ -267,9 +268,9 @@ def _good(rows: Sequence[_Row], values: Array, failed: NDArray[np.bool_]) -> Arr
     low, share, growth = (np.array([quantity.better is better for quantity in QUANTITIES]) for better in Better)
     for kind in set(kinds.tolist()):
         mine = kinds == kind
-        rated = np.where((mine & ranked)[None, :, None] & ~failed, values, np.nan)
+        rated = np.where((mine & ranked)[None, :, None] & ~failed, np.maximum(values, 0), np.nan)
         top = np.fmin.reduce(rated, axis=1, keepdims=True)
-        held = values[:, mine]
+        held = np.maximum(values[:, mine], 0)
         with np.errstate(invalid="ignore", divide="ignore"):
             each = np.select([low, share, growth], [(top + shift) / (held + shift), held / 100, 1 / (1 + np.maximum(0, held - top))])
         good[:, mine] = np.clip(each, FLOOR, 1)
@@ -294,7 +295,7 @@ def _resample(rows: Sequence[_Row], values: Array, chance: np.random.Generator) 
     for number, row in enumerate(rows):
         draws: dict[tuple[str, int], NDArray[np.int64]] = {}
         for column, (quantity, cell) in enumerate(zip(QUANTITIES, row.cells, strict=True)):
-            if cell is None or len(cell.samples) < 2 or np.isnan(values[0, number, column]):
+            if cell is None or len(cell.samples) < 2 or quantity.estimate is Estimate.ONCE or np.isnan(values[0, number, column]):
                 continue
             n = len(cell.samples)
             if (quantity.axis, n) not in draws:

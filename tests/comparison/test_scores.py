@@ -27,7 +27,7 @@ def report(kinds: dict[str, Kind] = KINDS, seed: int = 0, spread: float = 0.03, 
                 factor = factors.get(backend, 1.0)
                 middle = {Better.LOW: 100 / factor, Better.SHARE: min(100, 60 * factor), Better.GROWTH: 1.2 / factor}[quantity.better]
                 samples = np.clip(middle * np.exp(spread * chance.standard_normal(7)), 0, 100 if quantity.better is Better.SHARE else None)
-                value = {"median": np.median, "mean": np.mean, "worst": np.max}[quantity.estimate](samples)
+                value = {"median": np.median, "mean": np.mean, "worst": np.max, "once": np.median}[quantity.estimate](samples)
                 name = N.get(quantity.name, quantity.name) + suffix
                 status = Status.EMULATED if kinds[backend] is Kind.EMULATED else Status.MEASURED
                 spec = Spec(f"{backend}/{quantity.axis}/{name}", name, "us", way)
