@@ -24,7 +24,7 @@ from rich.table import Table
 
 from trackbridge import registry
 from trackbridge.errors import TrackBridgeError
-from trackbridge_comparison import bench, budget, children, experiments, natives, probes, report, schema
+from trackbridge_comparison import bench, budget, check, children, conclusions, experiments, natives, probes, report, schema
 from trackbridge_comparison.bench import SIZES, Bench, Job
 from trackbridge_comparison.children import ChildFailed, OutOfTime
 from trackbridge_comparison.machine import describe
@@ -65,6 +65,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--budget", type=float, metavar="SECONDS", help=f"for all of it ({QUICK_SECONDS:.0f} for --quick)")
     parser.add_argument("--seed", type=int, help="of the kill times and the order of measurements (random)")
     parser.add_argument("--render", action="store_true", help="measure nothing; render the report from data.json in --out again")
+    parser.add_argument("--baseline", type=Path, metavar="FILE", help="the data.json of an earlier report: say what has changed since")
+    parser.add_argument("--check", type=Path, metavar="DIR", help="measure nothing; say what is wrong with the results in this folder")
     parser.add_argument("--list", action="store_true", help="measure nothing; list the cells that would be measured")
     options = parser.parse_args(arguments)
     options.mode = options.mode or "quick"
@@ -78,11 +80,14 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)
+    if options.check:
+        return _check(options.check, console)
     if options.render:
         return _render(options.out or RESULTS, console)
     try:
         for name in options.backends:
             registry.check(name)
+        baseline = _baseline(options.baseline) if options.baseline else None
     except TrackBridgeError as error:
         console.print(f"compare: {error}", style="red", markup=False, highlight=False)
         return 2
@@ -90,16 +95,16 @@ def main(arguments: Sequence[str]) -> int:
     cache.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="work-", dir=cache))
     try:
-        return Comparison(options, console, cache, work).run()
+        return Comparison(options, console, cache, work, baseline).run()
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 class Comparison:
-    """One comparison: its plan, its data, and the file that they are kept in."""
+    """One comparison: its plan, its data, and the file that they are kept in. `baseline`: the one that changes are counted from."""
 
-    def __init__(self, options: argparse.Namespace, console: Console, cache: Path, work: Path) -> None:
-        self._options, self._console, self._cache = options, console, cache
+    def __init__(self, options: argparse.Namespace, console: Console, cache: Path, work: Path, baseline: Data | None) -> None:
+        self._options, self._console, self._cache, self._baseline = options, console, cache, baseline
         self._out: Path = options.out or (cache / "only" if options.only else RESULTS)
         self._lock = threading.Lock()
         self._began = time.monotonic()
@@ -126,6 +131,7 @@ class Comparison:
             backends=options.backends,
             started=_now(),
             budget=self._budget,
+            seed=seed,
             machine=describe(work),
             versions=bench.versions(options.backends),
             axes={module.AXIS: f"{module.TITLE}\n{module.METHOD}" for module in modules},
@@ -154,8 +160,10 @@ class Comparison:
             interrupted = True
             children.end_all()
         self.data.state = "interrupted" if interrupted else "finished"
+        conclusions.draw(self.data, self._baseline)
         self._save()
         paths = report.render(self._out)
+        check.seal(self._out)
         self._conclude(paths, interrupted)
         return INTERRUPTED if interrupted else 1 if self.data.problems() else 0
 
@@ -247,9 +255,36 @@ def _places(specs: Sequence[Spec]) -> str:
     return f"{len(specs)} cells: " + ", ".join(f"{place} ({count})" for place, count in counts.items())
 
 
+def _baseline(file: Path) -> Data:
+    """The earlier report.
+
+    Raises:
+        TrackBridgeError: there is none, or it is of another format.
+    """
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=Data)
+    except (OSError, msgspec.DecodeError) as error:
+        raise TrackBridgeError(f"--baseline {file} cannot be read: {error}; name the data.json of an earlier report") from error
+    if found.format != schema.FORMAT:
+        raise TrackBridgeError(
+            f"--baseline {file} has format {found.format}, not {schema.FORMAT}: its cells mean something else; measure it again"
+        )
+    return found
+
+
+def _check(folder: Path, console: Console) -> int:
+    problems = check.folder(folder)
+    for problem in problems:
+        console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
+    if not problems:
+        console.print(f"{folder} is valid", markup=False, highlight=False, soft_wrap=True)
+    return 1 if problems else 0
+
+
 def _render(out: Path, console: Console) -> int:
     try:
         paths = report.render(out)
+        check.seal(out)
     except (OSError, msgspec.DecodeError) as error:
         console.print(f"compare: {out / schema.FILE} cannot be rendered: {error}", style="red", markup=False)
         return 2
