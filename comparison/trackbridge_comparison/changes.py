@@ -1,12 +1,12 @@
 """What changed since an earlier report, said only where noise cannot say it.
 
 A cell changed when the permutation test of its repeats is among the discoveries at a rate of 1 % over the whole report, and when the interval of
-the ratio lies beyond what two processes that measure the same thing, the controls of both reports, differ by: two reports are further apart than
-chance within a report explains, since a machine has better and worse hours. It did not change when the interval lies within that, or within a
-quarter. All else is undecided, and so is every cell with fewer than seven repeats in either report.
+the ratio lies beyond a quarter and beyond the spread of the controls, the same thing measured twice: two reports are further apart than chance
+within a report explains, since a machine has better and worse hours. It did not change when the interval lies within that. All else is undecided,
+and so is every cell with fewer than seven repeats in either report.
 
 How many repeats it takes: with seven in each report the smallest p is 2 in 3,432, so that of 250 cells at least 15 must change together to be
-found; with ten, one is enough.
+found; with ten, one is enough, and on a machine that does other things it takes more. ``power.py`` measures it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def against(data: Data, old: Data) -> list[Change]:
 
 
 def spread(*reports: Data) -> float | None:
-    """The factor within which 19 of 20 pairs of processes that measured the same thing are apart, over all controls; None without a control."""
-    controls = [cell for report in reports for cell in report.cells if cell.spec.way is Way.CONTROL and cell.status.has_value]
-    factors = [max(sample, 1 / sample) for cell in controls for sample in cell.samples if sample > 0]
+    """The factor that 19 of 20 controls of these reports are within; None where there is no control."""
+    values = [cell.value for report in reports for cell in report.cells if cell.spec.way is Way.CONTROL and cell.value is not None]
+    factors = [max(value, 1 / value) for value in values if value > 0]
     return quantile(factors, 0.95) if factors else None
 
 
@@ -89,7 +89,7 @@ def _verdict(new: Cell, old: Cell, found: tuple[float | None, float | None, floa
         return "undecided"
     if middle is None or low is None or high is None:  # some samples are zero: there is no factor
         return "changed" if significant and median(new.samples) != median(old.samples) else "undecided"
-    if significant and (low > noise or high < 1 / noise):
-        return "changed"
     margin = max(noise, MARGIN)
+    if significant and (low > margin or high < 1 / margin):
+        return "changed"
     return "not changed" if 1 / margin <= low and high <= margin else "undecided"

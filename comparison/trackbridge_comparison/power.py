@@ -1,8 +1,9 @@
 """``python -m trackbridge_comparison.power``: can noise pass for a change, and is a change found? Answered by measuring the same thing again and again.
 
 The overhead of three light backends is measured in sessions, one after the other, as a comparison does it: repeats in fresh processes, in random
-order, with controls. Two sessions in a row are a pair of reports of the same thing: what :mod:`changes` calls changed in it is false. Then a change
-is planted in the later session of each pair: its measured times of one backend, or of one of its cells, are multiplied. Writes ``power.json``.
+order, with controls. Two sessions in a row are a report, and two reports in a row a pair of the same thing: what :mod:`changes` calls changed in it
+is false. Then a change is planted in the later report of each pair: its measured times of one backend, or of one of its cells, are multiplied.
+Pairs overlap, so that what happens in one session is seen in several. Writes ``power.json``, with all samples.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,6 +33,9 @@ BACKENDS = ("jsonl", "tensorboard", "trackio")
 CONTROLS = ("control-a", "control-b")
 CALLS, PAUSE, BURST, KEYS = 50, 0.002, 200, 3
 FACTOR = 1.5
+SESSIONS = 3
+"""More than pairs: a pair takes four, and the next begins one later."""
+
 AXIS = "overhead"
 ALONE = "log_p50_burst"
 """The cell of a backend in which a change is planted alone."""
@@ -70,7 +75,9 @@ def _figures(runs: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
         for cadence, phase in (("burst", "burst"), ("2ms", "paced"))
         for name, share in (("p50", 0.5), ("p99", 0.99))
     }
-    return {**times, "finish": [run["finish"] / 1000 for run in runs]}
+    calls = len(runs[0]["paced"]) + len(runs[0]["burst"])
+    spent = {"cpu_per_call": [1e6 * run["cpu"] / calls for run in runs if "cpu" in run]}
+    return {**times, "finish": [run["finish"] / 1000 for run in runs], **{name: samples for name, samples in spent.items() if samples}}
 
 
 def _cell(id: str, samples: list[float], way: Way = Way.NATIVE) -> Cell:
@@ -79,13 +86,14 @@ def _cell(id: str, samples: list[float], way: Way = Way.NATIVE) -> Cell:
 
 
 def judge(sessions: Sequence[Data], factor: float = FACTOR) -> dict[str, Any]:
-    """What is called changed in each pair of sessions in a row, of the same thing and with a change planted.
+    """What is called changed in each pair of reports, of the same thing and with a change planted.
 
     Returns:
         ``pairs``; ``false``: pairs with anything called changed; ``found``: share of the changes of a whole backend of which any cell is called
         changed, ``found_by_quantity`` in each of its cells, ``found_alone`` where a single cell changed.
     """
-    pairs = list(zip(sessions[1:], sessions, strict=False))
+    reports = [_joined(*two) for two in pairwise(sessions)]
+    pairs = list(zip(reports[2:], reports, strict=False))
     planted = [
         (backend, _called(_slower(new, [id for id in _ids(new) if id.startswith(f"{backend}/")], factor), old))
         for new, old in pairs
@@ -107,6 +115,13 @@ def judge(sessions: Sequence[Data], factor: float = FACTOR) -> dict[str, Any]:
         "found_alone": _share(alone),
         "controls": [round(changes.spread(new, old) or 0.0, 3) for new, old in pairs],
     }
+
+
+def _joined(first: Data, second: Data) -> Data:
+    """One report with the repeats of both sessions."""
+    return Data(
+        cells=[_cell(one.spec.id, [*one.samples, *two.samples], one.spec.way) for one, two in zip(first.cells, second.cells, strict=True)]
+    )
 
 
 def _called(new: Data, old: Data) -> set[str]:
@@ -137,22 +152,22 @@ def _share(found: Sequence[bool]) -> float:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m trackbridge_comparison.power", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=20, help="of sessions in a row (%(default)s)")
+    parser.add_argument("--pairs", type=int, default=20, help="of reports (%(default)s)")
     parser.add_argument("--repeats", type=int, default=7, help="fresh processes for each backend in a session (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the order of the processes (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("comparison") / "results" / "power.json", help="%(default)s")
     options = parser.parse_args(arguments)
     began, load, order = time.strftime(schema.TIME, time.gmtime()), os.getloadavg()[0], random.Random(options.seed)
-    sessions, medians = [], []
+    sessions = []
     with tempfile.TemporaryDirectory(prefix="power-") as work:
-        for number in range(options.pairs + 1):
+        for number in range(options.pairs + SESSIONS):
             sessions.append(session(options.repeats, order, Path(work)))
-            medians.append({cell.spec.id: float(f"{cell.value:.4g}") for cell in sessions[-1].cells})
-            print(f"session {number + 1} of {options.pairs + 1}", flush=True)
+            print(f"session {number + 1} of {options.pairs + SESSIONS}", flush=True)
     machine = {"python": platform.python_version(), "cpus": os.cpu_count(), "system": platform.system(), "load": round(load, 2)}
     setting = {"backends": BACKENDS, "repeats": options.repeats, "factor": FACTOR, "calls": CALLS, "burst": BURST, "seed": options.seed}
     result = {"began": began, "ended": time.strftime(schema.TIME, time.gmtime()), "machine": machine, **setting, **judge(sessions)}
-    options.out.write_text(json.dumps({**result, "medians": medians}, indent=1) + "\n", "utf-8")
+    samples = [{cell.spec.id: [float(f"{sample:.4g}") for sample in cell.samples] for cell in one.cells} for one in sessions]
+    options.out.write_text(json.dumps({**result, "samples": samples}) + "\n", "utf-8")
     print(json.dumps(result, indent=1))
     return 0
 

@@ -20,7 +20,7 @@ LEAST = 7
 """Repeats without which nothing is said about a difference."""
 
 MARGIN = 1.25
-"""Two sets of repeats agree when the interval of their ratio lies within this factor of 1."""
+"""Two sets of repeats agree when the interval of their ratio lies within this factor of 1; a change is beyond it."""
 
 
 def line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
