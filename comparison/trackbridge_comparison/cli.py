@@ -25,7 +25,7 @@ from rich.table import Table
 
 from trackbridge import registry
 from trackbridge.errors import BackendError, TrackBridgeError
-from trackbridge_comparison import bench, budget, children, experiments, natives, probes, report, schema, tables, tools
+from trackbridge_comparison import bench, budget, check, children, conclusions, experiments, natives, probes, report, schema, statistics, tables, tools
 from trackbridge_comparison.bench import SIZES, Bench, Job
 from trackbridge_comparison.machine import describe
 from trackbridge_comparison.progress import Display
@@ -80,6 +80,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--resume", action="store_true", help="go on with the comparison in --out, as it was begun: measure what has no value there yet"
     )
     parser.add_argument("--render", action="store_true", help="measure nothing; render the report from data.json in --out again")
+    parser.add_argument("--baseline", type=Path, metavar="FILE", help="the data.json of an earlier report: say what has changed since")
+    parser.add_argument("--check", type=Path, metavar="DIR", help="measure nothing; say what is wrong with the results in this folder")
     parser.add_argument("--list", action="store_true", help="measure nothing; list the cells that would be measured")
     options = parser.parse_args(arguments)
     options.mode = options.mode or "quick"
@@ -99,11 +101,14 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)
+    if options.check:
+        return _check(options.check, console)
     cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trackbridge" / "compare"
     out = options.out or cache / "only"
     if options.render:
         return _render(out, console)
     try:
+        baseline = _baseline(options.baseline) if options.baseline else None
         begun = _begun(out) if options.resume else None
         for name in begun.backends if begun else options.backends:
             registry.get(name)
@@ -112,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     work = _work(cache)
     try:
-        return Comparison(options, console, cache, work, out, begun).run()
+        return Comparison(options, console, cache, work, out, begun, baseline).run()
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -141,12 +146,13 @@ def _begun(out: Path) -> Data:
 
 
 class Comparison:
-    """One comparison: its plan, its data, and the file that they are kept in. `begun`: the one to go on with."""
+    """One comparison: its plan, its data, and the file that they are kept in. `begun`: the one to go on with; `baseline`: the one that changes
+    are counted from."""
 
     def __init__(
-        self, options: argparse.Namespace, console: Console, cache: Path, work: Path, out: Path, begun: Data | None = None
+        self, options: argparse.Namespace, console: Console, cache: Path, work: Path, out: Path, begun: Data | None, baseline: Data | None
     ) -> None:
-        self._options, self._console, self._out = options, console, out
+        self._options, self._console, self._out, self._baseline = options, console, out, baseline
         self._lock = threading.Lock()
         self._began, self._before = time.monotonic(), begun.spent if begun else 0.0
         mode, backends = (begun.mode, begun.backends) if begun else (options.mode, options.backends)
@@ -292,9 +298,9 @@ class Comparison:
     def _report(self) -> Sequence[Path]:
         """Write the report of what is there; the files."""
         self._complete()
+        conclusions.draw(self.data, self._baseline)
         self._save()
-        tables.write(self.data, self._out)
-        return report.render(self._out)
+        return _write(self.data, self._out)
 
     def _record(self, cell: Cell) -> None:
         with self._lock:
@@ -350,9 +356,10 @@ class Comparison:
         for cell in self.data.cells:
             old = last.cell(cell.spec.id)
             if old is not None and old.value is not None:
+                verdict = statistics.agreement(cell.samples, old.samples)
                 text = f"{cell.spec.id}: {shown(cell)} now; in {RESULTS} {shown(old)}"
                 text += f" (range {spread(old)})" if spread(old) else ""
-                self._console.print(f"{text}, {old.time}, load {old.load}", markup=False, highlight=False, soft_wrap=True)
+                self._console.print(f"{text}, {old.time}, load {old.load}: {verdict}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_summary(data: Data, console: Console) -> None:
@@ -377,10 +384,38 @@ def _places(specs: Sequence[Spec]) -> str:
     return f"{len(specs)} cells: " + ", ".join(f"{place} ({count})" for place, count in counts.items())
 
 
+def _baseline(file: Path) -> Data:
+    """The earlier report.
+
+    Raises:
+        TrackBridgeError: there is none, or it is of another format.
+    """
+    try:
+        return schema.read(file)
+    except (OSError, msgspec.DecodeError) as error:
+        raise TrackBridgeError(f"--baseline {file} cannot be read: {error}; name the data.json of an earlier report") from error
+
+
+def _check(folder: Path, console: Console) -> int:
+    problems = check.folder(folder)
+    for problem in problems:
+        console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
+    if not problems:
+        console.print(f"{folder} is valid", markup=False, highlight=False, soft_wrap=True)
+    return 1 if problems else 0
+
+
+def _write(data: Data, out: Path) -> Sequence[Path]:
+    """The tables and the report of `data`, which lies in `out`, and their seal; the report's files."""
+    tables.write(data, out)
+    paths = report.render(out)
+    check.seal(out)
+    return paths
+
+
 def _render(out: Path, console: Console) -> int:
     try:
-        tables.write(schema.load(out), out)
-        paths = report.render(out)
+        paths = _write(schema.load(out), out)
     except (OSError, msgspec.DecodeError) as error:
         console.print(f"compare: {out / schema.FILE} cannot be rendered: {error}", style="red", markup=False)
         return 2

@@ -419,10 +419,18 @@ def save(data: Data, folder: Path) -> None:
 
 
 def load(folder: Path) -> Data:
-    """The comparison in `folder`.
+    """The comparison in `folder`; see :func:`read`."""
+    return read(folder / FILE)
+
+
+def read(file: Path) -> Data:
+    """The comparison in `file`.
 
     Raises:
-        FileNotFoundError: there is none.
+        OSError: there is none.
         msgspec.DecodeError: it is not of this format.
     """
-    return msgspec.json.decode((folder / FILE).read_bytes(), type=Data)
+    data = msgspec.json.decode(file.read_bytes(), type=Data)
+    if data.format != FORMAT:
+        raise msgspec.ValidationError(f"{file} has format {data.format}, not {FORMAT}: its cells mean something else; measure it again")
+    return data
