@@ -17,7 +17,9 @@ PLURALS = {Kind.STORE: "stores", Kind.SPOOL: "spools", Kind.EMULATED: "emulated 
 def answer(data: Data) -> list[str]:
     """Three sentences: which tools lead, are the values there, what does a call cost; and how far the first depends on the weights."""
     titles = {tool.backend: tool.title for tool in view.tools(data)}
-    ranked = {kind: mine for kind, rows in view.scores(data) if (mine := [row for row in rows if row.rank is not None and row.total is not None])}
+    ranked = {
+        kind: mine for kind, rows in view.scores(data) if (mine := [row for row in rows if row.rank is not None and row.total is not None])
+    }
     return [_scores(ranked, titles), _kept(data, titles), _overhead(data, titles), _depends(ranked, titles)]
 
 
@@ -42,11 +44,15 @@ def _depends(ranked: Mapping[Kind, Sequence[Score]], titles: Mapping[str, str]) 
     for kind, rows in ranked.items():
         wins = sorted((row for row in rows if row.wins), key=lambda row: -(row.wins or 0.0))
         if wins and (wins[0].wins or 0.0) >= BEST:
-            parts.append(f"{titles[wins[0].backend]} is the best of the {PLURALS[kind]}, first under {share(wins[0].wins)} of random weightings")
+            parts.append(
+                f"{titles[wins[0].backend]} is the best of the {PLURALS[kind]}, first under {share(wins[0].wins)} of random weightings"
+            )
         elif wins:
             text = ", ".join(f"{titles[row.backend]} {share(row.wins)}" for row in wins[:3])
             parts.append(f"none of the {PLURALS[kind]} is best whatever the weights (first under random weightings: {text})")
-    return "It depends on what counts for you: " + "; ".join(parts) + "." if parts else "How far that depends on the weights was not computed."
+    return (
+        "It depends on what counts for you: " + "; ".join(parts) + "." if parts else "How far that depends on the weights was not computed."
+    )
 
 
 def _kept(data: Data, titles: Mapping[str, str]) -> str:
@@ -74,21 +80,28 @@ def _kept(data: Data, titles: Mapping[str, str]) -> str:
 
 def _overhead(data: Data, titles: Mapping[str, str]) -> str:
     parts = []
-    for quantity, way in (("log_p50_burst", "with the trackers' own clients"), ("log_p50_burst_through", "through TrackBridge, which delivers beside")):
+    for quantity, way in (
+        ("log_p50_burst", "with the trackers' own clients"),
+        ("log_p50_burst_through", "through TrackBridge, which delivers beside"),
+    ):
         cells = sorted(_cells(data, "overhead", quantity), key=lambda cell: cell.value or 0.0)
         if cells:
             extent = [f"{_noted(cell)} in {titles[cell.spec.backend]}" for cell in (cells if len(cells) == 1 else (cells[0], cells[-1]))]
             parts.append(f"{' to '.join(extent)} {way}")
-    return _sentence("the median call of log() with calls in a row took " + ", and ".join(parts)) if parts else "The cost of a call of log() was not measured."
+    return (
+        _sentence("the median call of log() with calls in a row took " + ", and ".join(parts))
+        if parts
+        else "The cost of a call of log() was not measured."
+    )
 
 
 def _cells(data: Data, axis: str, quantity: str) -> Iterator[Cell]:
     """The measured cells of third-party tools; through TrackBridge of all."""
     references = {tool.backend for tool in data.tools if tool.kind is Kind.REFERENCE}
     for cell in data.cells:
-        if cell.spec.axis == axis and cell.spec.quantity == quantity and cell.status.has_value and cell.value is not None:
-            if cell.spec.way is Way.THROUGH or cell.spec.backend not in references:
-                yield cell
+        measured = cell.status.has_value and cell.value is not None and (cell.spec.axis, cell.spec.quantity) == (axis, quantity)
+        if measured and (cell.spec.way is Way.THROUGH or cell.spec.backend not in references):
+            yield cell
 
 
 def _noted(cell: Cell) -> str:

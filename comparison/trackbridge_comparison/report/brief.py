@@ -30,7 +30,9 @@ def table(data: Data) -> str:
         for tool in mine:
             name = words.markdown(tool.title)
             cells = (_cell(entries, tool, column) for column in COLUMNS)
-            lines.append(f"| {f'~~{name}~~' if tool.backend in ended else name} | {_score(scores.get(tool.backend))} | {' | '.join(cells)} |")
+            lines.append(
+                f"| {f'~~{name}~~' if tool.backend in ended else name} | {_score(scores.get(tool.backend))} | {' | '.join(cells)} |"
+            )
     where = f"{data.machine.cpu}, {data.machine.cores} cores, {data.machine.python}"
     return "\n".join([*lines, "", str(words.markdown(f"Measured {data.started}, mode {data.mode}, on one machine: {where}."))])
 

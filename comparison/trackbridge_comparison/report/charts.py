@@ -65,16 +65,18 @@ def _dots(cells: Sequence[Cell], titles: Mapping[str, str]) -> Chart:
         yOffset=altair.YOffset("way:N", sort=list(map(str, ways)), scale=altair.Scale(paddingOuter=0.4)),
         color=altair.Color("way:N", scale=colour, legend=None),
     )
-    lines = base.mark_rule(strokeWidth=2, opacity=0.5).encode(
-        x=altair.X("low:Q", scale=scale, title=title, axis=altair.Axis(tickCount=4, grid=True)), x2="high:Q"
+    lines = (
+        base.transform_filter("datum.high > datum.low")
+        .mark_rule(strokeWidth=2, opacity=0.5)
+        .encode(x=altair.X("low:Q", scale=scale, title=title, axis=altair.Axis(tickCount=4, grid=True)), x2="high:Q")
     )
-    dots = base.mark_point(size=36, strokeWidth=1.5, opacity=1).encode(
+    dots = base.mark_point(size=30, strokeWidth=1, opacity=1).encode(
         x=altair.X("value:Q", scale=scale),
         shape=altair.Shape("way:N", scale=shape, legend=None),
         fill=altair.Fill("way:N", scale=colour, legend=None),
         fillOpacity=altair.condition("datum.full", altair.value(1), altair.value(0)),
     )
-    drawn = (lines + dots).properties(width=230, height={"step": 8 if len(ways) > 1 else 16, "for": "offset"})
+    drawn = (lines + dots).properties(width=230, height={"step": 6 if len(ways) > 1 else 14, "for": "offset"})
     return Chart(first.title, _svg(drawn, f"{first.title}, {title}, by tool"))
 
 
@@ -88,7 +90,12 @@ def _read(name: str, rows: Sequence[view.Result]) -> Chart:
     for row in rows:
         counts = Counter(reading.native for reading in row.readings.values() if _number(reading.native) is not None)
         values += [
-            {"metric": row.metric, "logged": _number(row.logged), "value": _number(text), "told": "as logged" if text == row.logged else "differs"}
+            {
+                "metric": row.metric,
+                "logged": _number(row.logged),
+                "value": _number(text),
+                "told": "as logged" if text == row.logged else "differs",
+            }
             for text in counts
         ]
     base = altair.Chart(altair.Data(values=values)).encode(
@@ -101,7 +108,9 @@ def _read(name: str, rows: Sequence[view.Result]) -> Chart:
         color=altair.Color("told:N", scale=told, legend=None),
         shape=altair.Shape("told:N", scale=altair.Scale(domain=["as logged", "differs"], range=["circle", "cross"]), legend=None),
     )
-    return Chart(name, _svg((bars + dots).properties(width=320, height={"step": 15}), f"Results of {name}: logged, and as read from the trackers"))
+    return Chart(
+        name, _svg((bars + dots).properties(width=320, height={"step": 15}), f"Results of {name}: logged, and as read from the trackers")
+    )
 
 
 def _number(text: str) -> float | None:
@@ -125,9 +134,16 @@ def _svg(chart: Any, name: str) -> str:
     return f'<svg role="img" aria-label="{html.escape(name)}"{slim.removeprefix("<svg")}'
 
 
+_NEEDLESS = re.compile(
+    r' (?:(?:pointer-events|aria-hidden|aria-roledescription|role|xmlns:xlink|version|class|font-family)="[^"]*"|(?:opacity|fill-opacity|stroke-width)="1")'
+)
+
+
 def _slim(tag: str) -> str:
-    """A tag without what a page does not need: it has the picture's size from its style, and no pixel shows a third decimal."""
-    tag = re.sub(r' (?:pointer-events|aria-hidden|xmlns:xlink|version|class)="[^"]*"', "", tag)
+    """A tag without what a page does not need: it has the picture's size from its style, and no pixel shows a second decimal."""
+    tag = _NEEDLESS.sub("", tag)
+    if tag in ('<path d="" display="none"/>', '<path d="M0,0h0v0h0Z"/>'):
+        return ""
     if tag.startswith("<svg"):
         tag = re.sub(r' (?:width|height)="[^"]*"', "", tag)
-    return re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", tag)
+    return re.sub(r"\d+\.\d{2,}", lambda found: f"{float(found[0]):.1f}", tag)

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from trackbridge_comparison.report import view, words
-from trackbridge_comparison.schema import Cell, Data, Score
+from trackbridge_comparison.schema import Cell, Data, Item, Score, Spec
 
 SAMPLES = 100
-"""The page has so many samples of a cell at most; data.json has all."""
+"""The page has so many samples of a cell at most, to six digits; data.json has all, exactly."""
 
 COVERAGE = 0.8
 """There is no total where less of the weights was measured."""
@@ -18,13 +18,16 @@ COVERAGE = 0.8
 
 def block(data: Data) -> str:
     """JSON that can stand in a script element: no ``<`` of it begins a tag."""
-    versions: list[dict[str, str]] = []
+    texts: dict[str, int] = {}
+    specs = [cell.spec for cell in (*data.earlier, *data.cells)]
     content = {
         "tools": {tool.backend: tool.title for tool in view.tools(data)},
         "statuses": {str(status): {"sign": look.sign, "slug": view.slug(status)} for status, look in words.LOOKS.items()},
-        "cells": {cell.spec.id: _cell(cell, versions) for cell in data.cells},
-        "earlier": {cell.spec.id: _cell(cell, versions) for cell in data.earlier},
-        "versions": versions,
+        "states": {state.slug: f"{state.sign} {state.word}" for state in words.STATES.values()},
+        "quantities": {_quantity(spec): [spec.title, words.unit(spec.unit), str(spec.way)] for spec in specs},
+        "cells": {cell.spec.id: _cell(cell, texts) for cell in data.cells},
+        "earlier": {cell.spec.id: _cell(cell, texts) for cell in data.earlier},
+        "texts": list(texts),
         "claims": {claim.id: _without(claim, "id") for claim in data.claims},
         "lecture": {f"{cell.backend}/{cell.criterion}": _without(cell, "backend", "criterion") for cell in data.lecture},
         "traits": {trait.name: _trait(trait) for trait in view.traits(data)},
@@ -37,24 +40,43 @@ def block(data: Data) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _cell(cell: Cell, versions: list[dict[str, str]]) -> dict[str, Any]:
-    if cell.versions not in versions:
-        versions.append(cell.versions)
-    found = _without(cell, "spec") | {
-        "title": cell.spec.title,
-        "unit": words.unit(cell.spec.unit),
-        "way": str(cell.spec.way),
-        "samples": cell.samples[:SAMPLES],
-        "count": len(cell.samples),
+def _quantity(spec: Spec) -> str:
+    return f"{spec.axis}/{spec.quantity}"
+
+
+def _cell(cell: Cell, texts: dict[str, int]) -> dict[str, Any]:
+    """What the evidence of a cell shows; texts are numbers of `texts`; in a command ``{id}`` is the cell's."""
+    id = cell.spec.id
+    found = {
+        "status": str(cell.status),
+        "value": cell.value,
+        "samples": [float(f"{sample:.6g}") for sample in cell.samples[:SAMPLES]],
+        "more": max(0, len(cell.samples) - SAMPLES),
         "range": words.spread(cell),
-        "versions": versions.index(cell.versions),
+        "time": cell.time,
+        "seconds": cell.seconds,
+        "load": cell.load,
     }
-    return {name: value for name, value in found.items() if value not in (None, "", [])}
+    shared = {
+        "detail": cell.detail,
+        "command": cell.command.replace(id, "{id}"),
+        "versions": ", ".join(map(" ".join, cell.versions.items())),
+        "log": cell.log,
+        "lock": cell.lock,
+    }
+    found |= {name: texts.setdefault(text, len(texts)) for name, text in shared.items() if text}
+    return {name: value for name, value in found.items() if value not in (None, "", []) and (name, value) != ("more", 0)}
 
 
 def _trait(trait: view.Trait) -> dict[str, Any]:
-    items = {backend: [words.state(item).slug, item.native, item.restored, item.reason] for backend, item in trait.items.items()}
+    """What was written, and for each backend its state and, where anything came back otherwise, what came back and why."""
+    items = {backend: _item(item, trait.written) for backend, item in trait.items.items()}
     return {"written": trait.written, "items": items}
+
+
+def _item(item: Item, written: str) -> list[str]:
+    found = [words.state(item).slug, item.native, item.restored, item.reason]
+    return found[:1] if found[1:] == [written, written, ""] else found
 
 
 def _score(score: Score) -> dict[str, Any]:

@@ -37,9 +37,7 @@ def script() -> str:
 
 
 def policy() -> str:
-    return (
-        f"default-src 'none'; script-src {_hash(script())}; style-src {_hash(style())}; base-uri 'none'; form-action 'none'; frame-src 'none'"
-    )
+    return f"default-src 'none'; script-src {_hash(script())}; style-src {_hash(style())}; base-uri 'none'; form-action 'none'; frame-src 'none'"
 
 
 def _hash(text: str) -> str:

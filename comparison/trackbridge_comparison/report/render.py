@@ -60,7 +60,9 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {name: getattr(words, name) for name in ("number", "shown", "spread", "result", "fence", "share", "score", "state")}
+    environment.filters |= {
+        name: getattr(words, name) for name in ("number", "shown", "spread", "result", "fence", "share", "score", "state", "order")
+    }
     environment.filters |= {"slug": view.slug, "raw": lambda text: Markup(str(text))}
     return environment
 

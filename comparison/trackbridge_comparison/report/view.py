@@ -7,7 +7,22 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from trackbridge_comparison.report import words
-from trackbridge_comparison.schema import Cell, Change, Claim, Data, ExperimentRun, Item, Kind, LectureCell, Reading, Score, Spec, Status, Tool, Way
+from trackbridge_comparison.schema import (
+    Cell,
+    Change,
+    Claim,
+    Data,
+    ExperimentRun,
+    Item,
+    Kind,
+    LectureCell,
+    Reading,
+    Score,
+    Spec,
+    Status,
+    Tool,
+    Way,
+)
 
 MISSING = "missing (the comparison ended before)"
 NOT_PLANNED = "not planned"
@@ -102,7 +117,7 @@ def ended(data: Data) -> set[str]:
 def axes(data: Data) -> list[Axis]:
     """The axes in the order of ``data.axes``; each has a table for every way in which something was planned."""
     specs = {spec.id: spec for spec in (*data.planned, *(cell.spec for cell in data.cells))}
-    entries = {id: entry for id, entry in _entries(data, specs.values())}
+    entries = dict(_entries(data, specs.values()))
     measured = [tool for tool in tools(data) if tool.backend in data.backends]
     found = []
     for name, text in data.axes.items():
@@ -156,7 +171,7 @@ def _bridge(axis: Axis, measured: list[Tool]) -> Table | None:
     """What the bridge costs: through TrackBridge less the tuned client, in the quantities that were measured both ways."""
     values = {(cell.spec.backend, base(cell.spec), cell.spec.way): cell for cell in axis.cells if cell.value is not None}
     both = [cell for (backend, name, way), cell in values.items() if way is Way.THROUGH and (backend, name, Way.TUNED) in values]
-    columns = {base(cell.spec): Column(base(cell.spec), cell.spec.title, cell.spec.unit) for cell in both}
+    columns = {base(cell.spec): Column(cell.spec.quantity, cell.spec.title, cell.spec.unit) for cell in both}
     rows = []
     for tool in measured:
         entries = []
@@ -192,10 +207,14 @@ def expired(data: Data) -> set[str]:
 def claims(data: Data) -> list[tuple[Tool, list[Claim]]]:
     """The claims of each tool."""
     by_backend = {
-        backend: list(group) for backend, group in groupby(sorted(data.claims, key=lambda claim: claim.id), lambda claim: claim.id.split("/")[0])
+        backend: list(group)
+        for backend, group in groupby(sorted(data.claims, key=lambda claim: claim.id), lambda claim: claim.id.split("/")[0])
     }
     known = {tool.backend: tool for tool in tools(data)}
-    return [(known.get(name) or Tool(backend=name, title=name, lecture="", kind=Kind.STORE, mode=""), found) for name, found in by_backend.items()]
+    return [
+        (known.get(name) or Tool(backend=name, title=name, lecture="", kind=Kind.STORE, mode=""), found)
+        for name, found in by_backend.items()
+    ]
 
 
 def scores(data: Data) -> list[tuple[Kind, list[Score]]]:

@@ -84,6 +84,11 @@ def signed(value: float, name: str) -> str:
     return ("+" if value > 0 else "−" if value < 0 else "±") + quantity(abs(value), name)
 
 
+def order(value: float | None) -> str:
+    """A value to sort by; "" sorts last."""
+    return "" if value is None else repr(value)
+
+
 def percent(value: float) -> str:
     """One decimal; 100 only when nothing is missing."""
     return "100" if value == 100 else f"{min(value, 99.9):.1f}"

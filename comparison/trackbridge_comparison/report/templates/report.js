@@ -13,7 +13,7 @@ function make(name, attributes = {}, ...children) {
 function facts(pairs) {
   const list = make("dl");
   for (const [name, value] of pairs) {
-    if (value !== undefined && value !== null && value !== "") list.append(make("dt", {}, name), make("dd", {}, value));
+    if (value) list.append(make("dt", {}, name), make("dd", {}, value));
   }
   return list;
 }
@@ -32,24 +32,25 @@ function address(text) {
   return safe ? make("a", { href: text, rel: "noopener noreferrer nofollow", target: "_blank" }, text) : make("code", {}, text);
 }
 
-function measured(cell) {
-  const samples = cell.samples ?? [];
-  const rest = cell.count > samples.length ? `, the first of ${cell.count}; data.json has all` : "";
-  const versions = Object.entries(data.versions[cell.versions]).map((pair) => pair.join(" "));
+function measured(id, cell) {
+  const [, unit, way] = data.quantities[headless(id)];
+  const text = (index) => data.texts[index] ?? "";
+  const code = (words) => words && make("code", {}, words);
   return facts([
     ["status", status(cell.status)],
-    ["value", cell.value === undefined ? "" : `${cell.value} ${cell.unit}`],
+    ["value", cell.value !== undefined && `${cell.value} ${unit}`],
     ["range", cell.range],
-    ["way", cell.way],
-    [`samples (${cell.count})`, samples.length ? samples.join(", ") + rest : ""],
-    ["what", cell.detail && make("pre", { tabindex: "0" }, cell.detail)],
-    ["again", cell.command && make("code", {}, cell.command)],
-    ["versions", versions.join(", ")],
+    ["way", way],
+    ["samples", cell.samples?.join(", ")],
+    ["more samples", cell.more && `${cell.more}, in data.json`],
+    ["what", cell.detail !== undefined && make("pre", { tabindex: "0" }, text(cell.detail))],
+    ["again", code(text(cell.command).replaceAll("{id}", id))],
+    ["versions", text(cell.versions)],
     ["measured", cell.time],
-    ["took", cell.seconds && `${cell.seconds} s`],
-    ["load", `${cell.load ?? 0}`],
-    ["log", cell.log && make("code", {}, cell.log)],
-    ["environment", cell.lock && make("code", {}, cell.lock)],
+    ["took", cell.seconds !== undefined && `${cell.seconds} s`],
+    ["load", `${cell.load}`],
+    ["log", code(text(cell.log))],
+    ["environment", code(text(cell.lock))],
   ]);
 }
 
@@ -64,50 +65,68 @@ function cited(claim) {
   ]);
 }
 
+const headless = (id) => id.slice(id.indexOf("/") + 1);
+const tool = (id) => data.tools[id.split("/")[0]] ?? id.split("/")[0];
+const named = (id) => data.quantities[headless(id)]?.[0] ?? headless(id);
+
 function evidence(id) {
   const parts = [];
-  if (data.cells[id]) parts.push(make("h3", {}, data.cells[id].title), make("p", {}, make("code", {}, id)), measured(data.cells[id]));
-  if (data.earlier[id]) parts.push(make("h3", {}, `The last full run: ${data.earlier[id].title}`), measured(data.earlier[id]));
+  if (data.cells[id]) parts.push(make("h3", {}, named(id)), make("p", {}, make("code", {}, id)), measured(id, data.cells[id]));
+  if (data.earlier[id]) parts.push(make("h3", {}, `The last full run: ${named(id)}`), measured(id, data.earlier[id]));
   if (data.claims[id]) parts.push(make("h3", {}, id), cited(data.claims[id]));
   return parts.length ? parts : [make("p", { class: "none" }, `${id} is not in this report.`)];
 }
 
-const headless = (id) => id.slice(id.indexOf("/") + 1);
-const title = (id) => data.tools[id.split("/")[0]] ?? id.split("/")[0];
-
+/* The body of the dialog for an id. */
 const views = {
-  cell: (id) => [`${title(id)}: ${(data.cells[id] ?? data.earlier[id])?.title ?? id}`, evidence(id)],
-  claim: (id) => [`${title(id)}: ${headless(id)}`, evidence(id)],
+  cell: evidence,
+  claim: evidence,
   lecture(id) {
     const cell = data.lecture[id];
     const said = facts([["today", cell.value], ["status", status(cell.status)], ["2021", cell.then]]);
-    return [`${title(id)}: ${headless(id)}`, [said, ...cell.evidence.flatMap(evidence)]];
+    return [said, ...cell.evidence.flatMap(evidence)];
   },
   item(id) {
     const trait = data.traits[headless(id)];
-    const [, native, restored, reason] = trait.items[id.split("/")[0]];
+    const [state, native = trait.written, restored = native, reason] = trait.items[id.split("/")[0]];
     const read = (text) => make("pre", { tabindex: "0" }, text);
-    const told = [["written", read(trait.written)], ["came back", read(native)], ["with sidecar", read(restored)], ["declared reason", reason]];
-    return [`${title(id)}: ${headless(id)}`, [facts(told)]];
+    const pairs = [["", data.states[state]], ["written", read(trait.written)], ["came back", read(native)], ["with sidecar", read(restored)], ["declared reason", reason]];
+    return [facts(pairs)];
   },
   score(id) {
     const end = id.lastIndexOf("/");
-    const [row, axis] = [id.slice(0, end), id.slice(end + 1)];
-    const table = make("table", {}, make("tr", {}, ...["quantity", "as measured", "1 is the best seen"].map((text) => make("th", { scope: "col" }, text))));
-    for (const [of, quantity, value, good] of data.scores[row].parts) {
-      if (of === axis) table.append(make("tr", {}, make("th", { scope: "row" }, quantity), make("td", {}, `${value ?? "none"}`), make("td", {}, good === null ? "not measured" : `${good}`)));
+    const table = make("table");
+    const line = (...cells) => table.append(make("tr", {}, ...cells));
+    line(...["quantity", "as measured", "1 is the best seen"].map((text) => make("th", { scope: "col" }, text)));
+    for (const [axis, quantity, value, good] of data.scores[id.slice(0, end)].parts) {
+      if (axis === id.slice(end + 1)) line(make("th", { scope: "row" }, quantity), make("td", {}, `${value ?? "none"}`), make("td", {}, `${good ?? "not measured"}`));
     }
-    return [`${title(id)}, ${headless(row)}: ${axis}`, [make("div", { class: "wide", tabindex: "0" }, table)]];
+    return [make("div", { class: "wide", tabindex: "0" }, table)];
   },
 };
 
+/* What a button opens: the view and the id, from its own attribute or from where it stands. */
+function opened(button) {
+  if (button.dataset.claim) return ["claim", button.dataset.claim];
+  const cell = button.closest("td");
+  const table = cell.closest("table");
+  const [row, column] = [cell.parentElement.dataset.key, table.tHead.rows[0].cells[cell.cellIndex].dataset.key];
+  const ids = { cell: [row, table.dataset.axis, column], item: [column, row] };
+  return [table.dataset.view, (ids[table.dataset.view] ?? [row, column]).join("/")];
+}
+
+function label(button) {
+  const [view, id] = opened(button);
+  const text = view === "item" ? data.states[data.traits[headless(id)].items[id.split("/")[0]][0]] : [...button.childNodes].map((node) => node.textContent).join(" ");
+  return `${tool(id)}, ${view === "cell" ? named(id) : headless(id)}: ${text}`.replace(/\s+/g, " ");
+}
+
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-open]");
+  const button = event.target.closest(".open");
   if (button) {
-    const [, kind, id] = button.dataset.open.match(/^(\w+):([^]*)$/);
-    const [heading, body] = views[kind](id);
-    document.getElementById("evidence-title").textContent = heading;
-    document.getElementById("evidence-body").replaceChildren(...body);
+    const [view, id] = opened(button);
+    document.getElementById("evidence-title").textContent = `${tool(id)}: ${view === "cell" ? named(id) : headless(id)}`;
+    document.getElementById("evidence-body").replaceChildren(...views[view](id));
     dialog.showModal();
   } else if (event.target === dialog) {
     dialog.close();
@@ -131,15 +150,28 @@ function sortable(table) {
     const columnDefs = [{ targets: "measure", type: "measure" }];
     sorted.set(table, new DataTable(table, { paging: false, info: false, searching: false, autoWidth: false, order: [], columnDefs }));
   }
+  return sorted.get(table);
 }
 
-function begin(place) {
-  for (const table of place.querySelectorAll("table")) {
-    if (table.closest("details:not([open])")) continue;
-    if (table.matches(".sortable")) sortable(table);
-    table.querySelectorAll(".open").forEach((button, index) => (button.tabIndex = index ? -1 : 0));
-  }
+function begin(table) {
+  if (table.matches(".sortable")) sortable(table);
+  table.querySelectorAll(".open").forEach((button, index) => {
+    button.tabIndex = index ? -1 : 0;
+    button.ariaLabel = `${label(button)}; evidence`;
+  });
 }
+
+const nearby = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      nearby.unobserve(target);
+      begin(target);
+    }
+  },
+  { rootMargin: "600px" },
+);
+for (const table of document.querySelectorAll("main table")) nearby.observe(table);
 
 document.addEventListener("keydown", (event) => {
   const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
@@ -196,8 +228,8 @@ function weigh() {
   });
   for (const button of document.querySelectorAll("[data-preset]")) button.setAttribute("aria-pressed", `${same(button.dataset.preset)}`);
   for (const table of document.querySelectorAll("table.scores")) {
-    const rows = sorted.get(table).rows().nodes().toArray();
-    const found = rows.map((row) => [row, data.scores[row.dataset.score], ...total(data.scores[row.dataset.score].axes, weights)]);
+    const rows = sortable(table).rows().nodes().toArray();
+    const found = rows.map((row) => [row, data.scores[row.dataset.key], ...total(data.scores[row.dataset.key].axes, weights)]);
     for (const [row, score, coverage, value] of found) {
       const better = found.filter(([, other, , theirs]) => other.rank !== null && theirs !== null && theirs > value).length;
       const rank = equal() ? score.rank : score.rank === null || value === null ? null : 1 + better;
@@ -205,7 +237,7 @@ function weigh() {
       put(row.querySelector(".total"), value, value === null ? "no total" : value.toFixed(3));
       put(row.querySelector(".coverage"), coverage, percent(coverage));
     }
-    sorted.get(table).rows().invalidate("dom").draw();
+    sortable(table).rows().invalidate("dom").draw();
   }
   const note = equal() ? "Equal weights: ranks share a place where intervals meet." : "Your weights: the rank is the order of the totals; intervals are known for equal weights alone.";
   document.getElementById("weighed").textContent = note;
@@ -231,6 +263,4 @@ document.querySelector(".presets")?.addEventListener("click", (event) => {
   weigh();
 });
 
-begin(document);
-document.addEventListener("toggle", (event) => event.target.open && begin(event.target), true);
 if (sliders.length) weigh();
