@@ -259,7 +259,8 @@ def _item(name: str, index: int, text: str) -> Item:
         (index + len(name)) % 4
     ]
     return Item(
-        backend=name, trait=f"trait {index}", ordinary=index < 4, written=f"written {text}", native=f"native {text}", restored=f"restored {text}",
+        backend=name, trait=f"trait {index}", ordinary=index < 4, written=f"written {text}", native=f"{'written' if exact else 'native'} {text}",
+        restored=f"{'written' if restored else 'restored'} {text}",
         exact=exact, exact_restored=restored, reason=reason,
     )  # fmt: skip
 
