@@ -9,7 +9,7 @@ from trackbridge_comparison.report.words import figure, percent, score, share, s
 from trackbridge_comparison.schema import Cell, Data, Kind, Score, Way
 
 BEST = 0.9
-"""A tool is called best when it comes first under so many of the random weightings."""
+"""A tool is called best of several when it comes first under so many of the random weightings."""
 
 PLURALS = {Kind.STORE: "stores", Kind.SPOOL: "spools", Kind.EMULATED: "emulated services", Kind.REFERENCE: "references"}
 
@@ -31,7 +31,7 @@ def _scores(ranked: Mapping[Kind, Sequence[Score]], titles: Mapping[str, str]) -
         leaders = [row for row in rows if row.rank == 1]
         text = ", ".join(f"{titles[row.backend]} with {score(row.total)} ({_interval(row)})" for row in leaders)
         verb = "leads" if len(leaders) == 1 else "lead together"
-        parts.append(f"of {len(rows)} ranked {PLURALS[kind]}, {text} {verb}")
+        parts.append(f"of {_counted(len(rows), 'ranked ' + kind)}, {text} {verb}")
     return _sentence("; ".join(parts))
 
 
@@ -43,11 +43,11 @@ def _depends(ranked: Mapping[Kind, Sequence[Score]], titles: Mapping[str, str]) 
     parts = []
     for kind, rows in ranked.items():
         wins = sorted((row for row in rows if row.wins), key=lambda row: -(row.wins or 0.0))
-        if wins and (wins[0].wins or 0.0) >= BEST:
+        if len(rows) > 1 and wins and (wins[0].wins or 0.0) >= BEST:
             parts.append(
                 f"{titles[wins[0].backend]} is the best of the {PLURALS[kind]}, first under {share(wins[0].wins)} of random weightings"
             )
-        elif wins:
+        elif len(rows) > 1 and wins:
             text = ", ".join(f"{titles[row.backend]} {share(row.wins)}" for row in wins[:3])
             parts.append(f"none of the {PLURALS[kind]} is best whatever the weights (first under random weightings: {text})")
     return (

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from trackbridge_comparison.report import view, words
-from trackbridge_comparison.schema import Cell, Data, Item, Score, Spec
+from trackbridge_comparison.schema import Cell, Data, Item, Kind, Score, Spec, Way
 
 SAMPLES = 100
 """The page has so many samples of a cell at most, to six digits; data.json has all, exactly."""
@@ -80,8 +80,12 @@ def _item(item: Item, written: str) -> list[str]:
 
 
 def _score(score: Score) -> dict[str, Any]:
+    """What the sliders need: the axes, which share of each was measured, and whether the row is ranked; and the parts."""
     parts = [[part.axis, part.quantity, part.value, part.good] for part in score.parts]
-    return {"kind": str(score.kind), "axes": score.axes, "rank": score.rank, "parts": parts}
+    measured = {axis: [part.good is not None for part in score.parts if part.axis == axis] for axis in score.axes}
+    shares = {axis: sum(found) / len(found) for axis, found in measured.items() if found}
+    ranked = score.way is Way.NATIVE and score.kind in (Kind.STORE, Kind.SPOOL)
+    return {"axes": score.axes, "shares": shares, "rank": score.rank, "ranked": ranked, "parts": parts}
 
 
 def _without(struct: msgspec.Struct, *names: str) -> dict[str, Any]:

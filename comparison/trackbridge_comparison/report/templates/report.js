@@ -199,19 +199,21 @@ document.addEventListener("keydown", (event) => {
 const sliders = [...document.querySelectorAll(".weights input[type=range]")];
 const equal = () => new Set(sliders.map((slider) => slider.valueAsNumber)).size === 1;
 
-function total(axes, weights) {
-  let [sum, there, logs] = [0, 0, 0];
+/* The share of the weights that was measured, and the weighted geometric mean of the axes that have a value. */
+function total({ axes, shares }, weights) {
+  let [sum, measured, there, logs] = [0, 0, 0, 0];
   for (const [axis, weight] of weights) {
     sum += weight;
+    measured += weight * (shares[axis] ?? 0);
     if (axes[axis] === undefined || axes[axis] === null) continue;
     there += weight;
     logs += weight * Math.log(axes[axis]);
   }
-  const coverage = sum > 0 ? there / sum : 0;
+  const coverage = sum > 0 ? measured / sum : 0;
   return [coverage, coverage >= data.coverage - 1e-9 ? Math.exp(logs / there) : null];
 }
 
-const percent = (share) => (share === 1 ? "100 %" : `${Math.min(100 * share, 99.9).toFixed(1)} %`);
+const percent = (share) => (share > 1 - 1e-12 ? "100 %" : `${Math.min(100 * share, 99.9).toFixed(1)} %`);
 
 function put(cell, value, text) {
   cell.textContent = text;
@@ -229,10 +231,10 @@ function weigh() {
   for (const button of document.querySelectorAll("[data-preset]")) button.setAttribute("aria-pressed", `${same(button.dataset.preset)}`);
   for (const table of document.querySelectorAll("table.scores")) {
     const rows = sortable(table).rows().nodes().toArray();
-    const found = rows.map((row) => [row, data.scores[row.dataset.key], ...total(data.scores[row.dataset.key].axes, weights)]);
+    const found = rows.map((row) => [row, data.scores[row.dataset.key], ...total(data.scores[row.dataset.key], weights)]);
     for (const [row, score, coverage, value] of found) {
-      const better = found.filter(([, other, , theirs]) => other.rank !== null && theirs !== null && theirs > value).length;
-      const rank = equal() ? score.rank : score.rank === null || value === null ? null : 1 + better;
+      const better = found.filter(([, other, , theirs]) => other.ranked && theirs !== null && theirs > value).length;
+      const rank = equal() ? score.rank : score.ranked && value !== null ? 1 + better : null;
       put(row.querySelector(".rank"), rank, `${rank ?? "–"}`);
       put(row.querySelector(".total"), value, value === null ? "no total" : value.toFixed(3));
       put(row.querySelector(".coverage"), coverage, percent(coverage));
