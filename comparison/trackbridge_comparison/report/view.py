@@ -102,7 +102,9 @@ def tools(data: Data) -> list[Tool]:
     """The tools, kind by kind; a backend that no :class:`Tool` describes is shown by its name."""
     known = {tool.backend: tool for tool in data.tools}
     kinds = list(Kind)
-    names = dict.fromkeys((*data.backends, *(cell.backend for cell in data.lecture)))
+    backs = (back.backend for experiment in data.experiments for run in experiment.runs for back in run.readbacks)
+    others = (one.backend for one in (*data.lecture, *data.scores, *data.planned))
+    names = dict.fromkeys((*data.backends, *others, *(cell.spec.backend for cell in data.cells), *backs))
     found = [known.get(name) or Tool(backend=name, title=name, lecture="", kind=Kind.STORE, mode="") for name in names]
     return sorted(found, key=lambda tool: kinds.index(tool.kind))
 
