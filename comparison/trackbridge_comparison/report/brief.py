@@ -33,8 +33,16 @@ def table(data: Data) -> str:
             lines.append(
                 f"| {f'~~{name}~~' if tool.backend in ended else name} | {_score(scores.get(tool.backend))} | {' | '.join(cells)} |"
             )
+    through = [title for column, title in COLUMNS.items() if _through(data, column)]
+    ways = "The trackers' own clients with default settings" + (
+        f"; {' and '.join(through)}: through TrackBridge's adapters" if through else ""
+    )
     where = f"{data.machine.cpu}, {data.machine.cores} cores, {data.machine.python}"
-    return "\n".join([*lines, "", str(words.markdown(f"Measured {data.started}, mode {data.mode}, on one machine: {where}."))])
+    return "\n".join([*lines, "", str(words.markdown(f"{ways}. Measured {data.started}, mode {data.mode}, on one machine: {where}."))])
+
+
+def _through(data: Data, column: str) -> bool:
+    return any(spec.id.endswith(f"/{column}") and spec.way is Way.THROUGH for spec in data.planned)
 
 
 def _score(score: Score | None) -> str:
