@@ -303,7 +303,7 @@ def test_the_policy_lets_nothing_else_run_or_load(chromium: Any, address: str) -
             add("img", { src: "https://example.org/x.png" });
             add("p", { innerHTML: "<b onclick='window.ran = true' style='color: red'>x</b>" }).firstChild.click();
             await fetch("https://example.org/x").catch(() => 0);
-            while (blocked.length < 6) await new Promise((done) => setTimeout(done, 10));
+            for (let waits = 0; blocked.length < 6 && waits < 200; waits++) await new Promise((done) => setTimeout(done, 10));
             return [...blocked, String(window.ran)];
         }"""
     )
