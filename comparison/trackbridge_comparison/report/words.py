@@ -25,7 +25,7 @@ LOOKS = {
     Status.FAILED: Look("✖", "failed"),
     Status.NOT_RUN_QUICK: Look("…", "not run in quick"),
     Status.NOT_RUN_FULL: Look("⋯", "not run in full"),
-    Status.NEEDS_ACCOUNT: Look("⚿", "needs account"),
+    Status.NEEDS_ACCOUNT: Look("◇", "needs account"),
     Status.ENDED: Look("†", "service ended"),
     Status.UNSUPPORTED: Look("∅", "unsupported"),
     Status.CITED: Look("❝", "cited"),
