@@ -48,16 +48,16 @@ def _cell(cell: Cell, texts: dict[str, int]) -> dict[str, Any]:
     """What the evidence of a cell shows; texts are numbers of `texts`; in a command ``{id}`` is the cell's."""
     id = cell.spec.id
     found = {
-        "status": str(cell.status),
         "value": cell.value,
         "samples": [float(f"{sample:.6g}") for sample in cell.samples[:SAMPLES]],
         "more": max(0, len(cell.samples) - SAMPLES),
         "range": words.spread(cell),
-        "time": cell.time,
         "seconds": cell.seconds,
         "load": cell.load,
     }
     shared = {
+        "status": str(cell.status),
+        "time": cell.time,
         "detail": cell.detail,
         "command": cell.command.replace(id, "{id}"),
         "versions": ", ".join(map(" ".join, cell.versions.items())),

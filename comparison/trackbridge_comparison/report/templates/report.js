@@ -37,7 +37,7 @@ function measured(id, cell) {
   const text = (index) => data.texts[index] ?? "";
   const code = (words) => words && make("code", {}, words);
   return facts([
-    ["status", status(cell.status)],
+    ["status", status(text(cell.status))],
     ["value", cell.value !== undefined && `${cell.value} ${unit}`],
     ["range", cell.range],
     ["way", way],
@@ -46,7 +46,7 @@ function measured(id, cell) {
     ["what", cell.detail !== undefined && make("pre", { tabindex: "0" }, text(cell.detail))],
     ["again", code(text(cell.command).replaceAll("{id}", id))],
     ["versions", text(cell.versions)],
-    ["measured", cell.time],
+    ["measured", text(cell.time)],
     ["took", cell.seconds !== undefined && `${cell.seconds} s`],
     ["load", `${cell.load}`],
     ["log", code(text(cell.log))],
