@@ -1,89 +1,117 @@
-"""The answer in three sentences, made from the cells; where there are none, it says so."""
+"""The answer in three sentences and what it depends on, made from the cells; where there are none, it says so."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from trackbridge_comparison.report.words import number, percent, spread
-from trackbridge_comparison.schema import Cell, Data, Status
+from trackbridge_comparison.report import view
+from trackbridge_comparison.report.words import figure, percent, score, share, spread
+from trackbridge_comparison.schema import Cell, Data, Kind, Score, Way
+
+BEST = 0.9
+"""A tool is called best of several when it comes first under so many of the random weightings."""
+
+PLURALS = {Kind.STORE: "stores", Kind.SPOOL: "spools", Kind.EMULATED: "emulated services", Kind.REFERENCE: "references"}
 
 
 def answer(data: Data) -> list[str]:
-    """Three sentences: are the experiments' data there, do they survive, what does it cost."""
-    return [_experiments(data), _durability(data), _overhead(data)]
+    """Three sentences: which tools lead, are the values there, what does a call cost; and how far the first depends on the weights."""
+    titles = {tool.backend: tool.title for tool in view.tools(data)}
+    ranked = {
+        kind: mine for kind, rows in view.scores(data) if (mine := [row for row in rows if row.rank is not None and row.total is not None])
+    }
+    return [_scores(ranked, titles), _kept(data, titles), _overhead(data, titles), _depends(ranked, titles)]
 
 
-def _experiments(data: Data) -> str:
-    backs = [back for experiment in data.experiments for run in experiment.runs for back in run.readbacks]
-    if not backs:
-        return "No experiment was trained and read back."
-    runs = sum(len(experiment.runs) for experiment in data.experiments)
-    names = _names([back.backend for back in backs])
-    readings = [reading for back in backs for reading in back.readings]
-    same = sum(reading.identical for reading in readings)
-    broken = _names([back.backend for back in backs if back.error])
-    points = sum(back.points for back in backs if back.verified)
-    text = (
-        f"{runs} training {_plural(runs, 'run')} logged to {names} at the same time; of the {len(readings):,} values of their result tables that "
-        f"were read back with the trackers' own readers, {'all' if same == len(readings) else f'{same:,}'} are identical to what was logged"
-    )
-    if broken:
-        text += f" ({broken} could not be read)"
-    return text + f", and {points:,} points were verified one by one."
-
-
-def _durability(data: Data) -> str:
-    native, through = list(_cells(data, "durability", "kept_after_kill")), list(_cells(data, "durability", "kept_after_kill_through"))
-    if not native and not through:
-        return "What survives SIGKILL was not measured."
+def _scores(ranked: Mapping[Kind, Sequence[Score]], titles: Mapping[str, str]) -> str:
+    if not ranked:
+        return "No tool has a score: nothing was scored, or too little was measured."
     parts = []
+    for kind, rows in ranked.items():
+        leaders = [row for row in rows if row.rank == 1]
+        text = ", ".join(f"{titles[row.backend]} with {score(row.total)} ({_interval(row)})" for row in leaders)
+        verb = "leads" if len(leaders) == 1 else "lead together"
+        parts.append(f"of {_counted(len(rows), 'ranked ' + kind)}, {text} {verb}")
+    return _sentence("; ".join(parts))
+
+
+def _interval(row: Score) -> str:
+    return f"{score(row.low)} to {score(row.high)}" if row.low is not None and row.high is not None else "no interval"
+
+
+def _depends(ranked: Mapping[Kind, Sequence[Score]], titles: Mapping[str, str]) -> str:
+    parts = []
+    for kind, rows in ranked.items():
+        wins = sorted((row for row in rows if row.wins), key=lambda row: -(row.wins or 0.0))
+        if len(rows) > 1 and wins and (wins[0].wins or 0.0) >= BEST:
+            parts.append(
+                f"{titles[wins[0].backend]} is the best of the {PLURALS[kind]}, first under {share(wins[0].wins)} of random weightings"
+            )
+        elif len(rows) > 1 and wins:
+            text = ", ".join(f"{titles[row.backend]} {share(row.wins)}" for row in wins[:3])
+            parts.append(f"none of the {PLURALS[kind]} is best whatever the weights (first under random weightings: {text})")
+    return (
+        "It depends on what counts for you: " + "; ".join(parts) + "." if parts else "How far that depends on the weights was not computed."
+    )
+
+
+def _kept(data: Data, titles: Mapping[str, str]) -> str:
+    parts = []
+    backs = [back for experiment in data.experiments for run in experiment.runs for back in run.readbacks]
+    readings = [reading for back in backs for reading in back.readings]
+    if readings:
+        same = sum(reading.identical for reading in readings)
+        count = len({back.backend for back in backs})
+        which = "all" if same == len(readings) else f"{same:,}"
+        parts.append(
+            f"of the {len(readings):,} results of training that were read back from {_counted(count, 'tracker')} with their own readers, {which} are identical to what was logged"
+        )
+    native, through = list(_cells(data, "durability", "kept_after_kill")), list(_cells(data, "durability", "kept_after_kill_through"))
     if native:
-        parts.append("of the calls that had returned before a SIGKILL, " + _list(native) + " were readable with the tracker's own client")
+        whole = [cell for cell in native if cell.value == 100]
+        least = min(native, key=lambda cell: cell.value or 0.0)
+        text = f"of the calls that had returned before a SIGKILL all were readable in {len(whole)} of {_counted(len(native), 'tracker')}"
+        parts.append(text + ("" if least in whole else f", and the fewest in {titles[least.spec.backend]}, {_noted(least)}"))
     if through:
         low = min(cell.value or 0.0 for cell in through)
-        share = f"{percent(low)} %" if all(cell.value == low for cell in through) else f"at least {percent(low)} %"
-        parts.append(f"through TrackBridge {share} (after sync)")
-    text = "; ".join(parts) + "."
-    return text[0].upper() + text[1:]
+        parts.append(f"through TrackBridge {'' if low == 100 else 'at least '}{percent(low)} % (after sync)")
+    return _sentence("; ".join(parts)) if parts else "Neither was an experiment read back, nor was it measured what survives SIGKILL."
 
 
-def _overhead(data: Data) -> str:
-    native, through = list(_cells(data, "overhead", "log_p50_burst")), list(_cells(data, "overhead", "log_p50_burst_through"))
-    if not native and not through:
-        return "The cost of a call of log() was not measured."
+def _overhead(data: Data, titles: Mapping[str, str]) -> str:
     parts = []
-    if native:
-        parts.append(
-            "the median call of log() with three scalars, calls in a row, took "
-            + ", ".join(f"{number(cell.value or 0)} µs ({_noted(cell)})" for cell in native)
-            + " with the tracker's own client"
-        )
-    if through:
-        values = sorted(cell.value or 0.0 for cell in through)
-        extent = number(values[0]) if len(values) == 1 else f"{number(values[0])} to {number(values[-1])}"
-        parts.append(f"{extent} µs through TrackBridge, whose forwarder delivers beside")
-    text = " and ".join(parts) + "."
-    return text[0].upper() + text[1:]
+    for quantity, way in (
+        ("log_p50_burst", "with the trackers' own clients"),
+        ("log_p50_burst_through", "through TrackBridge, which delivers beside"),
+    ):
+        cells = sorted(_cells(data, "overhead", quantity), key=lambda cell: cell.value or 0.0)
+        if cells:
+            extent = [f"{_noted(cell)} in {titles[cell.spec.backend]}" for cell in (cells if len(cells) == 1 else (cells[0], cells[-1]))]
+            parts.append(f"{' to '.join(extent)} {way}")
+    return (
+        _sentence("the median call of log() with calls in a row took " + ", and ".join(parts))
+        if parts
+        else "The cost of a call of log() was not measured."
+    )
 
 
 def _cells(data: Data, axis: str, quantity: str) -> Iterator[Cell]:
+    """The measured cells of third-party tools; through TrackBridge of all."""
+    references = {tool.backend for tool in data.tools if tool.kind is Kind.REFERENCE}
     for cell in data.cells:
-        if cell.spec.axis == axis and cell.spec.quantity == quantity and cell.status is Status.MEASURED and cell.value is not None:
+        measured = cell.status.has_value and cell.value is not None and (cell.spec.axis, cell.spec.quantity) == (axis, quantity)
+        if measured and (cell.spec.way is Way.THROUGH or cell.spec.backend not in references):
             yield cell
 
 
 def _noted(cell: Cell) -> str:
-    """The backend, and the range of the repeats."""
-    return cell.spec.backend + (f", range {spread(cell)}" if spread(cell) else "")
+    """The figure, with the interval of the repeats."""
+    return figure(cell) + (f" ({spread(cell)})" if spread(cell) else "")
 
 
-def _list(cells: list[Cell]) -> str:
-    return ", ".join(f"{percent(cell.value or 0)} % ({cell.spec.backend})" for cell in cells)
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def _names(backends: list[str]) -> str:
-    return ", ".join(dict.fromkeys(backends))
-
-
-def _plural(count: int, word: str) -> str:
-    return word if count == 1 else word + "s"
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

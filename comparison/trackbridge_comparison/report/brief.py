@@ -1,20 +1,57 @@
-"""The comparison in one table, for the README: a line for each quantity, its value for each backend; the report has ranges and commands."""
+"""The comparison in one table, for the README: a line for each tool; the report has intervals, commands and all other quantities."""
 
 from __future__ import annotations
 
 from trackbridge_comparison.report import view, words
-from trackbridge_comparison.schema import Data, Way
+from trackbridge_comparison.schema import Data, Kind, Score, Tool, Way
+
+COLUMNS = {
+    "fidelity/ordinary": "ordinary values exact",
+    "fidelity/hostile": "hostile values exact",
+    "durability/kept_after_kill": "readable after SIGKILL",
+    "overhead/log_p50_burst": "a call of log()",
+    "storage/bytes_per_point": "a point on disk",
+    "setup/megabytes": "installed",
+    "setup/first_metric": "start to first metric",
+}
+"""The quantities of the table: those that a reader asks for first, of each axis one or two."""
 
 
 def table(data: Data) -> str:
-    """The table as Markdown. Controls are left to the report."""
-    lines = [f"| | way | {' | '.join(map(words.markdown, data.backends))} |", f"|---|---|{'---|' * len(data.backends)}"]
-    for axis in view.axes(data):
-        lines.append(f"| **{words.markdown(axis.title)}** | |{' |' * len(data.backends)}")
-        for row in axis.rows:
-            if row.way is not Way.CONTROL:
-                cells = (words.markdown(words.shown(cell) if cell else view.MISSING) for cell in row.cells.values())
-                lines.append(f"| {words.markdown(row.title)} | {words.markdown(row.way)} | {' | '.join(cells)} |")
-    versions = ", ".join(f"{name} {version}" for found in data.versions.values() for name, version in found.items())
+    """The table as Markdown, kind by kind: the trackers' own clients with default settings."""
+    entries = {entry.id: entry for axis in view.axes(data) for one in axis.tables for _, row in one.rows for entry in row}
+    scores = {score.backend: score for score in data.scores if score.way is Way.NATIVE}
+    ended = view.ended(data)
+    lines = [f"| tool | score | {' | '.join(COLUMNS.values())} |", f"|---|---|{'---|' * len(COLUMNS)}"]
+    for kind in Kind:
+        mine = [tool for tool in view.tools(data) if tool.kind is kind and tool.backend in data.backends]
+        if mine and data.tools:
+            lines.append(f"| **{words.markdown(kind)}** | |{' |' * len(COLUMNS)}")
+        for tool in mine:
+            name = words.markdown(tool.title)
+            cells = (_cell(entries, tool, column) for column in COLUMNS)
+            lines.append(
+                f"| {f'~~{name}~~' if tool.backend in ended else name} | {_score(scores.get(tool.backend))} | {' | '.join(cells)} |"
+            )
+    through = [title for column, title in COLUMNS.items() if _through(data, column)]
+    ways = "The trackers' own clients with default settings" + (
+        f"; {' and '.join(through)}: through TrackBridge's adapters" if through else ""
+    )
     where = f"{data.machine.cpu}, {data.machine.cores} cores, {data.machine.python}"
-    return "\n".join([*lines, "", str(words.markdown(f"Measured {data.started}, mode {data.mode}, on one machine: {where}; {versions}."))])
+    return "\n".join([*lines, "", str(words.markdown(f"{ways}. Measured {data.started}, mode {data.mode}, on one machine: {where}."))])
+
+
+def _through(data: Data, column: str) -> bool:
+    return any(spec.id.endswith(f"/{column}") and spec.way is Way.THROUGH for spec in data.planned)
+
+
+def _score(score: Score | None) -> str:
+    if score is None or score.total is None:
+        return "–"
+    extent = f" ({words.score(score.low)} to {words.score(score.high)})" if score.low is not None and score.high is not None else ""
+    return words.score(score.total) + extent
+
+
+def _cell(entries: dict[str, view.Entry], tool: Tool, column: str) -> str:
+    entry = entries.get(f"{tool.backend}/{column}") or view.Entry("", view.NOT_PLANNED)
+    return str(words.markdown(entry.text + (f", {entry.note}" if entry.note else "")))

@@ -8,18 +8,14 @@ import jinja2
 from markupsafe import Markup
 
 from trackbridge_comparison import schema
-from trackbridge_comparison.report import view, words
+from trackbridge_comparison.report import charts, evidence, page, view, words
 from trackbridge_comparison.report.answer import answer
-from trackbridge_comparison.report.charts import charts
-from trackbridge_comparison.schema import Data
-
-TEMPLATES = Path(__file__).parent / "templates"
-CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""What the page may do: show its own style. No script, no request."""
+from trackbridge_comparison.report.scope import LIMITS, SCOPE
+from trackbridge_comparison.schema import Data, LectureCell, Way
 
 
 def render(folder: Path) -> tuple[Path, Path]:
-    """Write ``report.md`` and ``report.html`` beside ``data.json`` in `folder`.
+    """Write ``report.md`` and ``report.html`` beside ``data.json`` in `folder`. The same data give the same bytes.
 
     Raises:
         FileNotFoundError: there is no ``data.json``.
@@ -42,35 +38,72 @@ def to_markdown(data: Data) -> str:
 
 
 def to_html(data: Data) -> str:
-    """The report as one HTML page that loads nothing."""
-    environment = _environment(autoescape=True)
-    axes = view.axes(data)
-    drawn = {axis.name: [Markup(svg) for svg in charts(axis.cells)] for axis in axes}
-    return environment.get_template("report.html.j2").render(**_content(data), charts=drawn, policy=CONTENT_POLICY)
+    """The report as one HTML page that loads nothing, and runs the one script that is in it."""
+    content = _content(data)
+    content |= {
+        "charts": {axis.name: charts.charts(axis, view.tools(data)) for axis in view.axes(data)},
+        "plots": {experiment.name: charts.results(experiment) for experiment in data.experiments},
+        "block": evidence.block(data),
+        "style": page.style(),
+        "script": page.script(),
+        "policy": page.policy(),
+    }
+    return _environment(autoescape=True).get_template("report.html.j2").render(**content)
 
 
 def _environment(autoescape: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(page.TEMPLATES),
         autoescape=autoescape,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {name: getattr(words, name) for name in ("number", "shown", "spread", "result", "fence")}
-    environment.filters["raw"] = lambda text: Markup(str(text))
+    environment.filters |= {
+        name: getattr(words, name) for name in ("number", "shown", "spread", "result", "fence", "share", "score", "state", "order")
+    }
+    environment.filters |= {"slug": view.slug, "raw": lambda text: Markup(str(text))}
     return environment
 
 
 def _content(data: Data) -> dict[str, object]:
+    tools = view.tools(data)
+    expired = view.expired(data)
+
+    def stale(cell: LectureCell) -> bool:
+        return not expired.isdisjoint(cell.evidence)
+
     return {
         "data": data,
+        "SCOPE": SCOPE,
+        "LIMITS": LIMITS,
+        "MISSING": view.MISSING,
+        "NOT_PLANNED": view.NOT_PLANNED,
         "answer": answer(data),
+        "tools": tools,
+        "measured": [tool for tool in tools if tool.backend in data.backends],
+        "by_backend": {tool.backend: tool for tool in tools},
+        "ended": view.ended(data),
         "axes": view.axes(data),
+        "criteria": view.criteria(data),
+        "lecture": view.lecture(data),
+        "claims": view.claims(data),
+        "expired": expired,
+        "stale": stale,
+        "scores": view.scores(data),
+        "weighed": view.weighed(data),
+        "coverage": evidence.COVERAGE,
+        "traits": view.traits(data),
+        "changes": view.changes(data),
+        "control": [cell for cell in data.cells if cell.spec.way is Way.CONTROL and cell.status.has_value],
         "left_out": view.left_out(data),
         "missing": data.missing(),
         "problems": data.problems(),
         "results": view.results,
-        "MISSING": view.MISSING,
+        "looks": words.LOOKS,
+        "kinds": words.KINDS,
+        "ways": words.WAYS,
+        "states": words.STATES,
+        "example": next((cell.spec.id for cell in data.cells), "backend/axis/quantity"),
     }

@@ -4,10 +4,46 @@ from __future__ import annotations
 
 import math
 import re
+from typing import NamedTuple
 
 from markupsafe import Markup
 
-from trackbridge_comparison.schema import Cell, Status
+from trackbridge_comparison.schema import Cell, Item, Kind, Status, Way
+
+
+class Look(NamedTuple):
+    """How a status shows: a sign that differs without colour, and a short word."""
+
+    sign: str
+    word: str
+
+
+LOOKS = {
+    Status.MEASURED: Look("●", "measured"),
+    Status.OFFLINE: Look("◐", "offline"),
+    Status.EMULATED: Look("◍", "emulator"),
+    Status.FAILED: Look("✖", "failed"),
+    Status.NOT_RUN_QUICK: Look("…", "not run in quick"),
+    Status.NOT_RUN_FULL: Look("⋯", "not run in full"),
+    Status.NEEDS_ACCOUNT: Look("◇", "needs account"),
+    Status.ENDED: Look("†", "service ended"),
+    Status.UNSUPPORTED: Look("∅", "unsupported"),
+    Status.CITED: Look("❝", "cited"),
+}
+KINDS = {
+    Kind.STORE: "Stores: they can be queried where they lie",
+    Kind.SPOOL: "Spools: written to be uploaded later",
+    Kind.EMULATED: "Emulated or replayed services: compatibility alone, no time, size, scale or score",
+    Kind.REFERENCE: "References: of this project, never ranked",
+}
+WAYS = {
+    Way.NATIVE: Look("●", "the tracker's own client, as its documentation shows it"),
+    Way.TUNED: Look("■", "the tracker's own client, with the settings that our adapter uses"),
+    Way.THROUGH: Look("▲", "through TrackBridge"),
+    Way.CONTROL: Look("", "control of the measurement itself"),
+}
+COUNTED = {"points", "packages", "files", "count", "facts", "statements"}
+"""Units that a title names already."""
 
 
 def number(value: float) -> str:
@@ -23,15 +59,34 @@ def number(value: float) -> str:
 
 def shown(cell: Cell) -> str:
     """A cell in a table: its value and unit, or its status."""
-    if cell.status is not Status.MEASURED or cell.value is None:
-        return str(cell.status)
-    if cell.spec.unit == "%":
-        return f"{percent(cell.value)} %"
-    if cell.spec.unit in ("exponent", "ratio"):
-        return f"{cell.value:.2f}"
-    if cell.spec.unit in ("points", "packages", "files"):
-        return f"{cell.value:,.0f}"
-    return f"{number(cell.value)} {unit(cell.spec.unit)}"
+    return figure(cell) if cell.status.has_value and cell.value is not None else str(cell.status)
+
+
+def figure(cell: Cell) -> str:
+    """The value of a cell that has one, with its unit."""
+    assert cell.value is not None
+    return quantity(cell.value, cell.spec.unit)
+
+
+def quantity(value: float, name: str) -> str:
+    """A value with its unit, as tables show it."""
+    if name == "%":
+        return f"{percent(value)} %"
+    if name in ("exponent", "ratio"):
+        return f"{value:.2f}"
+    if name in COUNTED:
+        return f"{value:,.0f}"
+    return f"{number(value)} {unit(name)}"
+
+
+def signed(value: float, name: str) -> str:
+    """A difference with its unit."""
+    return ("+" if value > 0 else "−" if value < 0 else "±") + quantity(abs(value), name)
+
+
+def order(value: float | None) -> str:
+    """A value to sort by; "" sorts last."""
+    return "" if value is None else repr(value)
 
 
 def percent(value: float) -> str:
@@ -39,20 +94,63 @@ def percent(value: float) -> str:
     return "100" if value == 100 else f"{min(value, 99.9):.1f}"
 
 
+def share(value: float | None) -> str:
+    """A share of one, in percent."""
+    return "" if value is None else f"{percent(100 * value)} %"
+
+
+def score(value: float | None) -> str:
+    """A score between 0 and 1."""
+    return "" if value is None else f"{value:.3f}"
+
+
 def unit(name: str) -> str:
     return {"us": "µs"}.get(name, name)
 
 
-def spread(cell: Cell) -> str:
-    """The range of the samples, where there are several of the cell's own unit."""
+def interval(cell: Cell) -> tuple[float, float] | None:
+    """The smallest and the largest of the samples, where there are several of the cell's own unit."""
     if cell.value is None or len(cell.samples) < 2 or not min(cell.samples) <= cell.value <= max(cell.samples):
+        return None
+    return min(cell.samples), max(cell.samples)
+
+
+def spread(cell: Cell) -> str:
+    """The interval in words; "" where there is none, or nothing varies."""
+    found = interval(cell)
+    if found is None or found[0] == found[1]:
         return ""
-    low, high = min(cell.samples), max(cell.samples)
-    if low == high:
-        return ""
-    if cell.spec.unit == "%":
-        return f"{percent(low)} to {percent(high)}"
-    return f"{number(low)} to {number(high)}"
+    low, high = map(percent if cell.spec.unit == "%" else number, found)
+    return f"{low} to {high}"
+
+
+def day(time: str) -> str:
+    """The date of an ISO 8601 time."""
+    return time.partition("T")[0]
+
+
+class State(NamedTuple):
+    """What became of a trait of the canonical run: its slug, and how it shows."""
+
+    slug: str
+    sign: str
+    word: str
+
+
+STATES = {
+    "exact": State("exact", "●", "came back exactly"),
+    "sidecar": State("sidecar", "◐", "not exact, as declared; exact with the sidecar"),
+    "declared": State("declared", "○", "not exact, as declared"),
+    "undeclared": State("undeclared", "✖", "not exact, and not declared"),
+}
+
+
+def state(item: Item) -> State:
+    if item.exact:
+        return STATES["exact"]
+    if not item.reason:
+        return STATES["undeclared"]
+    return STATES["sidecar" if item.exact_restored else "declared"]
 
 
 def result(text: str) -> str:
