@@ -25,7 +25,21 @@ from rich.table import Table
 
 from trackbridge import registry
 from trackbridge.errors import BackendError, TrackBridgeError
-from trackbridge_comparison import bench, budget, check, children, conclusions, experiments, natives, probes, report, schema, statistics, tables, tools
+from trackbridge_comparison import (
+    bench,
+    budget,
+    check,
+    children,
+    conclusions,
+    experiments,
+    natives,
+    probes,
+    report,
+    schema,
+    statistics,
+    tables,
+    tools,
+)
 from trackbridge_comparison.bench import SIZES, Bench, Job
 from trackbridge_comparison.machine import describe
 from trackbridge_comparison.progress import Display
