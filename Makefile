@@ -1,4 +1,4 @@
-# make compare: trains the experiments through every backend and writes comparison/results/
+# make compare: trains the experiments through every backend and writes comparison/results/quick/
 # make test:    lint, format, types, and all tests
 # Both make .venv first, with everything that they need; a second run reuses it.
 

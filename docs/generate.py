@@ -71,11 +71,16 @@ def speed() -> str:
 
 
 def comparison() -> str:
-    """The last comparison in comparison/results as one table."""
+    """The last comparison in comparison/results as one table, and where the rest of it is."""
     from trackbridge_comparison import schema
     from trackbridge_comparison.report import brief
 
-    return brief.table(schema.load(ROOT / "comparison" / "results"))
+    folder = schema.latest(ROOT / "comparison" / "results")
+    report = f"{folder.relative_to(ROOT).as_posix()}/report.md"
+    told = (
+        f"[`{report}`]({report}) has the interval of each figure, the method of each axis and its limits, the script of each client and the"
+    )
+    return f"{brief.table(schema.load(folder))}\n\n{told}\ncommand that reproduces each cell; `report.html` beside it has sliders for the weights."
 
 
 PARTS: list[tuple[str, str, Callable[[], str]]] = [

@@ -77,7 +77,7 @@ FULL = Sizes(
     "full",
     points=(1_000, 10_000, 100_000, 1_000_000),
     widths=(10, 100, 1_000, 10_000),
-    repeats=7,
+    repeats=14,
     scale_repeats=3,
     calls=500,
     burst=1000,

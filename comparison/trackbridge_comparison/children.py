@@ -126,6 +126,25 @@ def restart() -> None:
     _stopping.clear()
 
 
+def end_left(folder: Path) -> None:
+    """SIGKILL what still works in `folder`, and wait until it is gone: a comparison that was killed could not end its children. Where the system
+    has no ``/proc``, nothing is ended.
+    """
+    inside = folder.resolve()
+    while left := [int(cwd.parent.name) for cwd in Path("/proc").glob("[0-9]*/cwd") if _lies_in(cwd, inside)]:
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _lies_in(link: Path, folder: Path) -> bool:
+    try:
+        return link.readlink().is_relative_to(folder)
+    except OSError:  # it has ended, or is another user's
+        return False
+
+
 def descendants(process: int) -> list[int]:
     """The processes that `process` started, and theirs."""
     listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout

@@ -43,14 +43,14 @@ from trackbridge_comparison import (
 from trackbridge_comparison.bench import SIZES, Bench, Job
 from trackbridge_comparison.machine import describe
 from trackbridge_comparison.progress import Display
+from trackbridge_comparison.report import brief
 from trackbridge_comparison.report.words import shown, spread
 from trackbridge_comparison.schedule import SIDE_BY_SIDE, Limits, Schedule
 from trackbridge_comparison.schema import Cell, Data, Experiment, Item, Spec, Status, Task
 
 PROGRAM = "python -m trackbridge.compare"
 RESULTS = Path("comparison") / "results"
-FULL = RESULTS / "full"
-"""Where the last full comparison lies; a quick one shows its cells where it has none of its own."""
+"""The last comparison of each mode lies in a folder of its name; a quick one shows cells of the full one where it has none of its own."""
 
 QUICK_SECONDS = 55.0
 """A quick comparison's budget for each backend, environments made."""
@@ -60,6 +60,9 @@ TRAINING_SECONDS = 300.0
 
 FULL_SECONDS = 6 * 3600.0
 INTERRUPTED = 130
+FEW = 60
+"""So many cells are printed one by one."""
+
 UNMEASURED = frozenset({Status.FAILED, Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL})
 """Statuses of cells that --resume measures again."""
 
@@ -87,7 +90,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     mode.add_argument("--quick", dest="mode", action="store_const", const="quick", help="at most twenty minutes (the default)")
     mode.add_argument("--full", dest="mode", action="store_const", const="full", help="more repeats, larger sizes: at most six hours")
     mode.add_argument("--smoke", dest="mode", action="store_const", const="smoke", help="tiny sizes that test the comparison itself")
-    parser.add_argument("--out", type=Path, help=f"folder of the report ({RESULTS}; {FULL} with --full; with --only a folder of the cache)")
+    parser.add_argument("--out", type=Path, help=f"folder of the report ({RESULTS}/quick or /full; with --only a folder of the cache)")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help=f"for all of it ({QUICK_SECONDS:.0f} for each backend of --quick)")
     parser.add_argument("--seed", type=int, help="of the kill times and the order of measurements (random)")
     parser.add_argument(
@@ -101,7 +104,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options.mode = options.mode or "quick"
     options.backends = _names(options.backends)
     options.axes = _names(options.axes)
-    options.out = options.out or (FULL if options.mode == "full" else RESULTS if not options.only else None)
+    options.out = options.out or (RESULTS / options.mode if not options.only else None)
     return options
 
 
@@ -137,12 +140,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _work(cache: Path) -> Path:
-    """A fresh folder to work in, named after this process; those of processes that were killed are removed."""
+    """A fresh folder to work in, named after this process; those of processes that were killed are removed, with what still works there."""
     cache.mkdir(parents=True, exist_ok=True)
     for left in cache.glob("work-*-*"):
         try:
             kill(int(left.name.split("-")[1]), 0)
         except ProcessLookupError:
+            children.end_left(left)
             shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"work-{getpid()}-", dir=cache))
 
@@ -304,7 +308,7 @@ class Comparison:
         """What is told of the measured cells."""
         left_out = {cell.spec.id for cell in self.data.cells if not cell.status.has_value and cell.status in UNMEASURED - {Status.FAILED}}
         try:
-            last = schema.load(FULL)
+            last = schema.load(RESULTS / "full")
         except (OSError, msgspec.DecodeError):
             return
         self.data.earlier = [cell for cell in last.cells if cell.spec.id in left_out and cell.status.has_value]
@@ -364,31 +368,30 @@ class Comparison:
     def _compare_with_last(self) -> None:
         """The same cells in the last report, if there is one here."""
         try:
-            last = schema.load(RESULTS)
+            last = schema.load(RESULTS / self.data.mode)
         except (OSError, msgspec.DecodeError):
             return
         for cell in self.data.cells:
             old = last.cell(cell.spec.id)
             if old is not None and old.value is not None:
                 verdict = statistics.agreement(cell.samples, old.samples)
-                text = f"{cell.spec.id}: {shown(cell)} now; in {RESULTS} {shown(old)}"
+                text = f"{cell.spec.id}: {shown(cell)} now; in {RESULTS / self.data.mode} {shown(old)}"
                 text += f" (range {spread(old)})" if spread(old) else ""
                 self._console.print(f"{text}, {old.time}, load {old.load}: {verdict}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_summary(data: Data, console: Console) -> None:
-    """A table of all cells: a row for each quantity, a column for each backend."""
-    table = Table("axis", "quantity", "way", *map(escape, data.backends), title=f"compare, {data.mode}")
-    rows: dict[tuple[str, str, str], dict[str, Cell]] = {}
-    for cell in data.cells:
-        rows.setdefault((cell.spec.axis, cell.spec.title, cell.spec.way), {})[cell.spec.backend] = cell
-    before = ""
-    for (axis, title, way), cells in rows.items():
-        if before and axis != before:
+    """A row for each tool, with what a reader asks for first; where few cells were asked for, a row for each."""
+    if len(data.planned) <= FEW:
+        table = Table("cell", "", "value", "interval", title=f"compare, {data.mode}")
+        for cell in data.cells:
+            table.add_row(*map(escape, (cell.spec.id, cell.spec.title, shown(cell), spread(cell))))
+    else:
+        table = Table(*brief.HEAD, title=f"compare, {data.mode}")
+        for tools_of_kind in brief.rows(data).values():
+            for tool, cells in tools_of_kind:
+                table.add_row(*map(escape, (tool.title, *cells)))
             table.add_section()
-        values = [escape(shown(cells[backend])) if backend in cells else "" for backend in data.backends]
-        table.add_row(axis if axis != before else "", escape(title), way.removeprefix("through "), *values)
-        before = axis
     console.print(table)
 
 

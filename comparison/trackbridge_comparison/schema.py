@@ -434,3 +434,8 @@ def read(file: Path) -> Data:
     if data.format != FORMAT:
         raise msgspec.ValidationError(f"{file} has format {data.format}, not {FORMAT}: its cells mean something else; measure it again")
     return data
+
+
+def latest(results: Path) -> Path:
+    """The folder below `results` that holds the full comparison, or the quick one where no full one was made."""
+    return next((folder for folder in (results / "full", results / "quick") if (folder / FILE).is_file()), results / "quick")

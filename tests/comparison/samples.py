@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from random import Random
-from statistics import fmean
 
 import msgspec
-from trackbridge_comparison.report import evidence
 from trackbridge_comparison.schema import (
     Cell,
     Change,
@@ -29,6 +26,7 @@ from trackbridge_comparison.schema import (
     Tool,
     Way,
 )
+from trackbridge_comparison.scores import weighted
 
 HOSTILE = "</td></table><script>alert(1)</script><img src=x onerror=alert(2)> | `tick` ``` [a](http://x) **b** \n# head & \"q\" 'r' \\| $x$ {{ 7*7 }}"
 
@@ -317,25 +315,10 @@ def _score(random: Random, name: str, way: Way) -> Score:
         for axis, quantities in QUANTITIES.items()
         for quantity in quantities
     ]
-    total, coverage = weighed(axes, shares(parts), dict.fromkeys(axes, 1.0))
-    around = (None, None) if total is None else (total - 0.02, total + 0.02)
-    return Score(
-        backend=name, kind=TOOLS[name][2], way=way, parts=parts, axes=axes, coverage=coverage, total=total, low=around[0], high=around[1],
-        first=0.25, wins=0.25,
-    )  # fmt: skip
-
-
-def shares(parts: Sequence[Part]) -> dict[str, float]:
-    """Which share of each axis was measured."""
-    return {axis: fmean(part.good is not None for part in parts if part.axis == axis) for axis in QUANTITIES}
-
-
-def weighed(axes: Mapping[str, float | None], shares: Mapping[str, float], weights: Mapping[str, float]) -> tuple[float | None, float]:
-    """The total at these weights, and the share of them that was measured: what the page's sliders must find too."""
-    there = {axis: weight for axis, weight in weights.items() if axes[axis] is not None}
-    coverage = math.fsum(weight * shares[axis] for axis, weight in weights.items()) / math.fsum(weights.values())
-    logs = math.fsum(weight * math.log(axes[axis] or 0.0) for axis, weight in there.items())
-    return (math.exp(logs / math.fsum(there.values())) if coverage >= evidence.COVERAGE - 1e-9 else None), coverage
+    row = Score(backend=name, kind=TOOLS[name][2], way=way, parts=parts, axes=axes, coverage=0.0, total=None, first=0.25, wins=0.25)
+    coverage, total = weighted(row, dict.fromkeys(axes, 1.0))
+    low, high = (None, None) if total is None else (total - 0.02, total + 0.02)
+    return msgspec.structs.replace(row, coverage=coverage, total=total, low=low, high=high)
 
 
 def rank(data: Data) -> Data:

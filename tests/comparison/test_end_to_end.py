@@ -90,14 +90,16 @@ def test_two_backends_from_training_to_report(compared: Path, capfd: pytest.Capt
 def test_only_one_cell_is_measured_and_the_report_in_results_stays(compared: Path, capfd: pytest.CaptureFixture[str]) -> None:
     id = "jsonl/storage/bytes_per_point"
     arguments = ["--backends", "jsonl", "--smoke", "--only", id]
-    assert compare.main([*arguments, "--out", str(cli.RESULTS)]) == 0
-    before = (cli.RESULTS / "data.json").read_bytes()
+    assert compare.main([*arguments, "--out", str(cli.RESULTS / "smoke")]) == 0
+    before = (cli.RESULTS / "smoke" / "data.json").read_bytes()
     assert compare.main(arguments) == 0
-    assert (cli.RESULTS / "data.json").read_bytes() == before
+    assert (cli.RESULTS / "smoke" / "data.json").read_bytes() == before
     data = schema.load(compared.parent / "cache" / "trackbridge" / "compare" / "only")
     assert [cell.spec.id for cell in data.cells] == [id]
     assert data.cells[0].command == f"python -m trackbridge.compare --backends jsonl --smoke --only {id}"
-    assert f"in {cli.RESULTS}" in capfd.readouterr().out
+    printed = capfd.readouterr().out
+    assert f"in {cli.RESULTS / 'smoke'}" in printed
+    assert "agrees" in printed
 
 
 COMMAND = [sys.executable, "-m", "trackbridge.compare", "--backends", "jsonl", "--smoke", "--only", "storage", "--only", "durability"]
@@ -202,7 +204,9 @@ def test_separate_trains_for_one_backend_at_a_time(compared: Path, capfd: pytest
 
 def test_what_was_left_out_shows_the_last_full_comparison(compared: Path) -> None:
     old = Cell(spec=Spec("jsonl/storage/bytes_per_point", "", "B"), status=Status.MEASURED, value=5.0, time="2026-01-02T00:00:00Z")
-    schema.save(schema.Data(mode="full", cells=[old, msgspec.structs.replace(old, spec=Spec("jsonl/storage/other", "", "B"))]), cli.FULL)
+    schema.save(
+        schema.Data(mode="full", cells=[old, msgspec.structs.replace(old, spec=Spec("jsonl/storage/other", "", "B"))]), cli.RESULTS / "full"
+    )
     assert compare.main(["--backends", "jsonl", "--axes", "storage", "--budget", "0", "--out", str(compared)]) == 0
     data = schema.load(compared)
     assert {cell.status for cell in data.cells} == {Status.NOT_RUN_QUICK}

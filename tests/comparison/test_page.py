@@ -15,9 +15,10 @@ import pytest
 from trackbridge_comparison import schema
 from trackbridge_comparison.report import words
 from trackbridge_comparison.report.render import to_html
-from trackbridge_comparison.schema import Data, Kind, Score, Way
+from trackbridge_comparison.schema import Data, Kind, Way
+from trackbridge_comparison.scores import weighted
 
-from tests.comparison.samples import HOSTILE, QUANTITIES, TOOLS, everything, few, shares, weighed
+from tests.comparison.samples import HOSTILE, QUANTITIES, TOOLS, everything, few
 from tests.ui import browser
 from tests.ui.browser import CHROMIUM, SIZE, Visitor
 
@@ -137,30 +138,17 @@ def test_sliders_recompute_the_scores_to_the_digits_of_python(page: Any, data: D
 
 
 def expected(data: Data, weights: dict[str, float], equal: bool = False) -> dict[str, list[str]]:
-    found = {score: weighed(score.axes, score.shares, weights) for score in map(Frozen, data.scores)}
-    ranks = {score: place for kind in Kind for place, score in enumerate(ranked(found, kind), 1)}
+    found = {f"{score.backend}/{score.way}": (score, *weighted(score, weights)) for score in data.scores}
+    ranks: dict[str, int] = {}
+    for kind in (Kind.STORE, Kind.SPOOL):
+        totals = {
+            key: total for key, (score, _, total) in found.items() if total is not None and (score.kind, score.way) == (kind, Way.NATIVE)
+        }
+        ranks |= {key: place for place, key in enumerate(sorted(totals, key=lambda key: -totals[key]), 1)}
     return {
-        f"{score.backend}/{score.way}": [
-            str((score.rank if equal else ranks.get(score)) or "–"),
-            words.score(total) or "no total",
-            words.share(coverage),
-        ]
-        for score, (total, coverage) in found.items()
+        key: [str((score.rank if equal else ranks.get(key)) or "–"), words.score(total) or "no total", words.share(coverage)]
+        for key, (score, coverage, total) in found.items()
     }
-
-
-class Frozen:
-    """A score as a key."""
-
-    def __init__(self, score: Score) -> None:
-        self.backend, self.way, self.kind, self.rank = score.backend, score.way, score.kind, score.rank
-        self.axes, self.shares = score.axes, shares(score.parts)
-        self.ranked = score.way is Way.NATIVE and score.kind in (Kind.STORE, Kind.SPOOL)
-
-
-def ranked(found: dict[Frozen, tuple[float | None, float]], kind: Kind) -> list[Frozen]:
-    rows = [score for score, (total, _) in found.items() if score.kind is kind and score.ranked and total is not None]
-    return sorted(rows, key=lambda score: -(found[score][0] or 0.0))
 
 
 def test_ranks_are_within_a_kind_and_references_and_other_ways_have_none(page: Any, data: Data) -> None:
@@ -351,7 +339,7 @@ def test_every_button_says_whose_cell_it_opens(page: Any) -> None:
 
 def test_the_last_comparison(chromium: Any, tmp_path: Path) -> None:
     """The report that is committed, and its pictures."""
-    address = written(schema.load(RESULTS), tmp_path)
+    address = written(schema.load(schema.latest(RESULTS)), tmp_path)
     assert len((tmp_path / "report.html").read_bytes()) < 3_000_000
     for name, options in (("comparison", {}), ("comparison-dark", {"color_scheme": "dark"}), ("comparison-phone", {"viewport": PHONE})):
         with opened(chromium, address, **options) as page:

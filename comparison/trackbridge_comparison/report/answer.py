@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from trackbridge_comparison.report import view
 from trackbridge_comparison.report.words import figure, percent, score, share, spread
 from trackbridge_comparison.schema import Cell, Data, Kind, Score, Way
-
-BEST = 0.9
-"""A tool is called best of several when it comes first under so many of the random weightings."""
+from trackbridge_comparison.scores import best
 
 PLURALS = {Kind.STORE: "stores", Kind.SPOOL: "spools", Kind.EMULATED: "emulated services", Kind.REFERENCE: "references"}
 
@@ -20,7 +18,7 @@ def answer(data: Data) -> list[str]:
     ranked = {
         kind: mine for kind, rows in view.scores(data) if (mine := [row for row in rows if row.rank is not None and row.total is not None])
     }
-    return [_scores(ranked, titles), _kept(data, titles), _overhead(data, titles), _depends(ranked, titles)]
+    return [_scores(ranked, titles), _kept(data, titles), _overhead(data, titles), _depends(ranked, best(data.scores), titles)]
 
 
 def _scores(ranked: Mapping[Kind, Sequence[Score]], titles: Mapping[str, str]) -> str:
@@ -39,13 +37,13 @@ def _interval(row: Score) -> str:
     return f"{score(row.low)} to {score(row.high)}" if row.low is not None and row.high is not None else "no interval"
 
 
-def _depends(ranked: Mapping[Kind, Sequence[Score]], titles: Mapping[str, str]) -> str:
+def _depends(ranked: Mapping[Kind, Sequence[Score]], leaders: Mapping[Kind, str], titles: Mapping[str, str]) -> str:
     parts = []
     for kind, rows in ranked.items():
         wins = sorted((row for row in rows if row.wins), key=lambda row: -(row.wins or 0.0))
-        if len(rows) > 1 and wins and (wins[0].wins or 0.0) >= BEST:
+        if kind in leaders:
             parts.append(
-                f"{titles[wins[0].backend]} is the best of the {PLURALS[kind]}, first under {share(wins[0].wins)} of random weightings"
+                f"{titles[leaders[kind]]} is the best of the {PLURALS[kind]}, first under {share(wins[0].wins)} of random weightings"
             )
         elif len(rows) > 1 and wins:
             text = ", ".join(f"{titles[row.backend]} {share(row.wins)}" for row in wins[:3])

@@ -17,22 +17,31 @@ COLUMNS = {
 """The quantities of the table: those that a reader asks for first, of each axis one or two."""
 
 
-def table(data: Data) -> str:
-    """The table as Markdown, kind by kind: the trackers' own clients with default settings."""
+HEAD = ("tool", "score", *COLUMNS.values())
+
+
+def rows(data: Data) -> dict[Kind, list[tuple[Tool, list[str]]]]:
+    """The tools of each kind, with the words of each column after the first."""
     entries = {entry.id: entry for axis in view.axes(data) for one in axis.tables for _, row in one.rows for entry in row}
     scores = {score.backend: score for score in data.scores if score.way is Way.NATIVE}
+    found: dict[Kind, list[tuple[Tool, list[str]]]] = {}
+    for tool in sorted(view.tools(data), key=lambda tool: list(Kind).index(tool.kind)):
+        if tool.backend in data.backends:
+            cells = [_score(scores.get(tool.backend)), *(_cell(entries, tool, column) for column in COLUMNS)]
+            found.setdefault(tool.kind, []).append((tool, cells))
+    return found
+
+
+def table(data: Data) -> str:
+    """The table as Markdown, kind by kind: the trackers' own clients with default settings."""
     ended = view.ended(data)
-    lines = [f"| tool | score | {' | '.join(COLUMNS.values())} |", f"|---|---|{'---|' * len(COLUMNS)}"]
-    for kind in Kind:
-        mine = [tool for tool in view.tools(data) if tool.kind is kind and tool.backend in data.backends]
-        if mine and data.tools:
-            lines.append(f"| **{words.markdown(kind)}** | |{' |' * len(COLUMNS)}")
-        for tool in mine:
+    lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+    for kind, tools in rows(data).items():
+        if data.tools:
+            lines.append(f"| **{words.markdown(kind)}** |{' |' * (len(HEAD) - 1)}")
+        for tool, cells in tools:
             name = words.markdown(tool.title)
-            cells = (_cell(entries, tool, column) for column in COLUMNS)
-            lines.append(
-                f"| {f'~~{name}~~' if tool.backend in ended else name} | {_score(scores.get(tool.backend))} | {' | '.join(cells)} |"
-            )
+            lines.append(f"| {f'~~{name}~~' if tool.backend in ended else name} | {' | '.join(map(str, map(words.markdown, cells)))} |")
     through = [title for column, title in COLUMNS.items() if _through(data, column)]
     ways = "The trackers' own clients with default settings" + (
         f"; {' and '.join(through)}: through TrackBridge's adapters" if through else ""
@@ -54,4 +63,4 @@ def _score(score: Score | None) -> str:
 
 def _cell(entries: dict[str, view.Entry], tool: Tool, column: str) -> str:
     entry = entries.get(f"{tool.backend}/{column}") or view.Entry("", view.NOT_PLANNED)
-    return str(words.markdown(entry.text + (f", {entry.note}" if entry.note else "")))
+    return entry.text + (f", {entry.note}" if entry.note else "")

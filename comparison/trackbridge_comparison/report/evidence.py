@@ -6,14 +6,12 @@ from typing import Any
 
 import msgspec
 
+from trackbridge_comparison import scores
 from trackbridge_comparison.report import view, words
 from trackbridge_comparison.schema import Cell, Data, Item, Kind, Score, Spec, Way
 
 SAMPLES = 100
 """The page has so many samples of a cell at most, to six digits; data.json has all, exactly."""
-
-COVERAGE = 0.8
-"""There is no total where less of the weights was measured."""
 
 
 def block(data: Data) -> str:
@@ -34,7 +32,7 @@ def block(data: Data) -> str:
         "scores": {f"{score.backend}/{score.way}": _score(score) for score in data.scores},
         "axes": view.weighed(data),
         "weights": data.weights,
-        "coverage": COVERAGE,
+        "coverage": scores.LEAST_COVERAGE,
     }
     text = msgspec.json.encode(content).decode()
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

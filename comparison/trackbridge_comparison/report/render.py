@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from trackbridge_comparison import schema
+from trackbridge_comparison import schema, scores
 from trackbridge_comparison.report import charts, evidence, page, view, words
 from trackbridge_comparison.report.answer import answer
 from trackbridge_comparison.report.scope import LIMITS, SCOPE
@@ -93,7 +93,7 @@ def _content(data: Data) -> dict[str, object]:
         "stale": stale,
         "scores": view.scores(data),
         "weighed": view.weighed(data),
-        "coverage": evidence.COVERAGE,
+        "coverage": scores.LEAST_COVERAGE,
         "traits": view.traits(data),
         "changes": view.changes(data),
         "control": [cell for cell in data.cells if cell.spec.way is Way.CONTROL and cell.status.has_value],

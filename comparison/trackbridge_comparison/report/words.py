@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from trackbridge_comparison import statistics
 from trackbridge_comparison.schema import Cell, Item, Kind, Status, Way
 
 
@@ -90,8 +91,8 @@ def order(value: float | None) -> str:
 
 
 def percent(value: float) -> str:
-    """One decimal; 100 only when nothing is missing."""
-    return "100" if value == 100 else f"{min(value, 99.9):.1f}"
+    """One decimal; 100 only when nothing is missing, but for the rounding of a sum of shares."""
+    return "100" if value > 100 - 1e-9 else f"{min(value, 99.9):.1f}"
 
 
 def share(value: float | None) -> str:
@@ -109,10 +110,10 @@ def unit(name: str) -> str:
 
 
 def interval(cell: Cell) -> tuple[float, float] | None:
-    """The smallest and the largest of the samples, where there are several of the cell's own unit."""
+    """The interval of the median of the samples, where there are several of the cell's own unit."""
     if cell.value is None or len(cell.samples) < 2 or not min(cell.samples) <= cell.value <= max(cell.samples):
         return None
-    return min(cell.samples), max(cell.samples)
+    return statistics.interval(cell.samples)
 
 
 def spread(cell: Cell) -> str:
