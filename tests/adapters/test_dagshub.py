@@ -211,6 +211,7 @@ class Host(http.server.BaseHTTPRequestHandler):
     """What of dagshub.com a client meets: whose token it is, and MLflow's server at ``/u/r.mlflow`` for who shows it."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one packet: the second of two waits 40 ms for the client to acknowledge the first
     behind: ClassVar[str]
 
     def do_GET(self) -> None:
