@@ -67,7 +67,7 @@ def page(chromium: Any, address: str) -> Iterator[Any]:
 def opened(chromium: Any, address: str, today: str = "2026-03-05", **options: Any) -> Iterator[Any]:
     """The page on a day. It asks for nothing but itself, says nothing on the console, and opens no dialog of the browser."""
     page = chromium.new_page(**{"viewport": SIZE, **options})
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     met: list[str] = []
     page.on("console", lambda message: met.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: met.append(str(error)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from trackbridge_comparison.report import view
@@ -18,10 +19,21 @@ def answer(data: Data) -> list[str]:
     ranked = {
         kind: mine for kind, rows in view.scores(data) if (mine := [row for row in rows if row.rank is not None and row.total is not None])
     }
-    return [_scores(ranked, titles), _kept(data, titles), _overhead(data, titles), _depends(ranked, best(data.scores), titles)]
+    return [
+        _scores(ranked, _unranked(data), titles),
+        _kept(data, titles),
+        _overhead(data, titles),
+        _depends(ranked, best(data.scores), titles),
+    ]
 
 
-def _scores(ranked: Mapping[Kind, Sequence[Score]], titles: Mapping[str, str]) -> str:
+def _unranked(data: Data) -> dict[Kind, int]:
+    """How many tools of each kind have no total, since too little of them was measured."""
+    there = [row for row in data.scores if row.way is Way.NATIVE and row.kind is not Kind.REFERENCE and row.total is None]
+    return dict(Counter(row.kind for row in there))
+
+
+def _scores(ranked: Mapping[Kind, Sequence[Score]], unranked: Mapping[Kind, int], titles: Mapping[str, str]) -> str:
     if not ranked:
         return "No tool has a score: nothing was scored, or too little was measured."
     parts = []
@@ -29,7 +41,8 @@ def _scores(ranked: Mapping[Kind, Sequence[Score]], titles: Mapping[str, str]) -
         leaders = [row for row in rows if row.rank == 1]
         text = ", ".join(f"{titles[row.backend]} with {score(row.total)} ({_interval(row)})" for row in leaders)
         verb = "leads" if len(leaders) == 1 else "lead together"
-        parts.append(f"of {_counted(len(rows), 'ranked ' + kind)}, {text} {verb}")
+        others = f" ({unranked[kind]} more have no score: too little was measured)" if kind in unranked else ""
+        parts.append(f"of {_counted(len(rows), 'ranked ' + kind)}{others}, {text} {verb}")
     return _sentence("; ".join(parts))
 
 
