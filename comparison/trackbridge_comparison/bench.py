@@ -22,10 +22,7 @@ from trackbridge.adapters import Target
 from trackbridge.errors import BackendError
 from trackbridge_comparison import children, natives, services, tools
 from trackbridge_comparison.portable import portable
-from trackbridge_comparison.schema import Experiment, Item, Spec, Status, Way
-
-SUFFIXES = {Way.NATIVE: "", Way.TUNED: "_tuned", Way.THROUGH: "_through"}
-"""What the id of a cell ends with, by the way in which the values went in."""
+from trackbridge_comparison.schema import SUFFIX, Experiment, Item, Spec, Status, Way
 
 
 @dataclass(frozen=True)
@@ -384,7 +381,7 @@ class Bench:
 
 def spec(backend: str, axis: str, quantity: str, title: str, unit: str, way: Way = Way.NATIVE) -> Spec:
     """The cell ``backend/axis/quantity`` with the suffix of its way."""
-    return Spec(f"{backend}/{axis}/{quantity}{SUFFIXES.get(way, '')}", title, unit, way)
+    return Spec(f"{backend}/{axis}/{quantity}{SUFFIX.get(way, '')}", title, unit, way)
 
 
 def told(printed: str) -> dict[str, Any]:

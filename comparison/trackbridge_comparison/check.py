@@ -53,8 +53,6 @@ def seal(path: Path) -> Path:
 
 
 def _whole(data: Data, path: Path) -> Iterator[str]:
-    if data.format != schema.FORMAT:
-        yield f"it has format {data.format}; this version reads {schema.FORMAT}: measure again"
     if data.mode not in MODES or data.state not in STATES:
         yield f"mode {data.mode!r} or state {data.state!r} does not exist"
     if not _moment(data.started):
@@ -77,7 +75,7 @@ def _cells(data: Data) -> Iterator[str]:
             continue
         if cell.spec.backend not in data.backends or cell.spec.axis not in data.axes:
             yield f"{id}: there is no such backend or axis in this report"
-        for way, suffix in scores.SUFFIX.items():
+        for way, suffix in schema.SUFFIX.items():
             if suffix and id.endswith(suffix) and cell.spec.way is not way:
                 yield f"{id} is called {cell.spec.way}"
         yield from (f"{id}: {what}" for what in _cell(cell, data))

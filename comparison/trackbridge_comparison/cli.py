@@ -43,7 +43,7 @@ from trackbridge_comparison import (
 from trackbridge_comparison.bench import SIZES, Bench, Job
 from trackbridge_comparison.machine import describe
 from trackbridge_comparison.progress import Display
-from trackbridge_comparison.report import brief
+from trackbridge_comparison.report import brief, view
 from trackbridge_comparison.report.words import shown, spread
 from trackbridge_comparison.schedule import SIDE_BY_SIDE, Limits, Schedule
 from trackbridge_comparison.schema import Cell, Data, Experiment, Item, Spec, Status, Task
@@ -62,9 +62,6 @@ FULL_SECONDS = 6 * 3600.0
 INTERRUPTED = 130
 FEW = 60
 """So many cells are printed one by one."""
-
-UNMEASURED = frozenset({Status.FAILED, Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL})
-"""Statuses of cells that --resume measures again."""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -183,7 +180,7 @@ class Comparison:
         self._bench = Bench(work, SIZES[mode], tuple(backends), seed, cache, command=command, keep=self._keep)
         everything = [*experiments.jobs(self._bench), *probes.jobs(self._bench)]
         self.data = begun or self._plan(everything, seed)
-        there = {cell.spec.id for cell in self.data.cells if cell.status not in UNMEASURED}
+        there = {cell.spec.id for cell in self.data.cells if cell.status is not Status.FAILED and not cell.status.left_out}
         self._wanted = frozenset(spec.id for spec in self.data.planned if spec.id not in there)
         self._jobs: list[Job] = [job for job in everything if any(spec.id in self._wanted for spec in job.specs)]
         self._memory = budget.Memory(cache / "durations.json", mode)
@@ -306,7 +303,7 @@ class Comparison:
 
     def _complete(self) -> None:
         """What is told of the measured cells."""
-        left_out = {cell.spec.id for cell in self.data.cells if not cell.status.has_value and cell.status in UNMEASURED - {Status.FAILED}}
+        left_out = {cell.spec.id for cell in view.left_out(self.data)}
         try:
             last = schema.load(RESULTS / "full")
         except (OSError, msgspec.DecodeError):
@@ -353,7 +350,7 @@ class Comparison:
         say = self._console.print
         for problem in self.data.problems():
             say(problem, style="red", markup=False)
-        left_out = [cell.spec for cell in self.data.cells if cell.status in (Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL)]
+        left_out = [cell.spec for cell in view.left_out(self.data)]
         if left_out:
             say(f"left out for time: {_places(left_out)}", style="yellow", markup=False, highlight=False)
         if self.data.state == "interrupted":

@@ -120,8 +120,7 @@ def table(data: Data) -> list[LectureCell]:
     A cell that was left out for time is the one of the last full report, with its date. Claims are as old as they are when the report was started.
     """
     cells = {cell.spec.id: cell for cell in data.cells}
-    left_out = (Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL)
-    earlier = {cell.spec.id: cell for cell in data.earlier if cell.spec.id not in cells or cells[cell.spec.id].status in left_out}
+    earlier = {cell.spec.id: cell for cell in data.earlier if cell.spec.id not in cells or cells[cell.spec.id].status.left_out}
     evidence = _Evidence(
         cells | earlier,
         frozenset(earlier),

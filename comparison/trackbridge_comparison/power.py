@@ -76,8 +76,7 @@ def _figures(runs: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
         for name, share in (("p50", 0.5), ("p99", 0.99))
     }
     calls = len(runs[0]["paced"]) + len(runs[0]["burst"])
-    spent = {"cpu_per_call": [1e6 * run["cpu"] / calls for run in runs if "cpu" in run]}
-    return {**times, "finish": [run["finish"] / 1000 for run in runs], **{name: samples for name, samples in spent.items() if samples}}
+    return {**times, "finish": [run["finish"] / 1000 for run in runs], "cpu_per_call": [1e6 * run["cpu"] / calls for run in runs]}
 
 
 def _cell(id: str, samples: list[float], way: Way = Way.NATIVE) -> Cell:

@@ -36,6 +36,11 @@ class Status(StrEnum):
         """Whether a cell of this status was measured, in whatever way."""
         return self in (Status.MEASURED, Status.OFFLINE, Status.EMULATED)
 
+    @property
+    def left_out(self) -> bool:
+        """Whether a cell of this status was not run for want of time."""
+        return self in (Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL)
+
 
 class Way(StrEnum):
     """How the values went into the tracker."""
@@ -44,6 +49,10 @@ class Way(StrEnum):
     TUNED = "native, tuned"  # by the tracker's own client, with the settings that our adapter uses
     THROUGH = "through TrackBridge"
     CONTROL = "control"  # of the measurement itself
+
+
+SUFFIX = {Way.NATIVE: "", Way.TUNED: "_tuned", Way.THROUGH: "_through"}
+"""What the id of a cell ends with, by the way in which the values went in."""
 
 
 class Spec(msgspec.Struct, frozen=True):

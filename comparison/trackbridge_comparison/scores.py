@@ -22,7 +22,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from trackbridge_comparison.schema import Cell, Data, Kind, Part, Score, Status, Tool, Way
+from trackbridge_comparison.schema import SUFFIX, Cell, Data, Kind, Part, Score, Status, Tool, Way
 
 FLOOR = 0.05
 FAILED = 0.1
@@ -34,8 +34,6 @@ TAIL = 0.005
 
 ROBUST = 0.9
 """The share of random weightings that a tool must win to be called the best of its kind."""
-
-SUFFIX = {Way.NATIVE: "", Way.TUNED: "_tuned", Way.THROUGH: "_through"}
 
 
 class Better(StrEnum):

@@ -149,7 +149,7 @@ def _entries(data: Data, specs: Iterable[Spec]) -> Iterator[tuple[str, Entry]]:
         cell, before = there.get(spec.id), earlier.get(spec.id)
         if cell is None:
             yield spec.id, Entry(spec.id, MISSING)
-        elif cell.status in (Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL) and before is not None and before.value is not None:
+        elif cell.status.left_out and before is not None and before.value is not None:
             note = f"{cell.status}; full run of {words.day(before.time)}, {before.status}"
             yield spec.id, Entry(spec.id, words.figure(before), words.spread(before), note, "earlier", before.value)
         elif cell.status.has_value and cell.value is not None:
@@ -244,7 +244,7 @@ def traits(data: Data) -> list[Trait]:
 
 def left_out(data: Data) -> list[Cell]:
     """The cells that were not run for want of time."""
-    return [cell for cell in data.cells if cell.status in (Status.NOT_RUN_QUICK, Status.NOT_RUN_FULL)]
+    return [cell for cell in data.cells if cell.status.left_out]
 
 
 def results(run: ExperimentRun) -> list[Result]:
