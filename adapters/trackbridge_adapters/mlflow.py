@@ -494,8 +494,6 @@ def client(target: Target) -> Any:
     if target.credentials:
         user, _, password = target.credentials.partition(":")
         os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = user, password
-    if target.location.startswith("sqlite:///"):
-        Path(target.location.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     if target.location.startswith(ARN):
         if importlib.util.find_spec("sagemaker_mlflow") is None:
             raise Unavailable("an MLflow of SageMaker needs its plugin beside MLflow: pip install sagemaker-mlflow")
@@ -503,7 +501,32 @@ def client(target: Target) -> Any:
     with told():
         from mlflow.tracking import MlflowClient
 
+        if target.location.startswith("sqlite:///"):
+            _database(Path(target.location.removeprefix("sqlite:///")))
         return MlflowClient(tracking_uri=target.location)
+
+
+def _database(path: Path) -> None:
+    """Make the database where there is none: whole, or not at all.
+
+    MLflow makes its tables in many steps that no transaction holds together. It refuses a database for ever in which a full disk or a kill ended
+    them half-way, so they are made beside it, and it gets its name when they are complete.
+    """
+    if path.exists():
+        return
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+        draft = Path(scratch) / "mlflow.db"
+        SqlAlchemyStore(f"sqlite:///{draft}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another process was quicker
+        except OSError:
+            os.rename(draft, path)  # a file system without hard links
 
 
 def native_run(store: Any, run_id: str) -> Any | None:

@@ -245,7 +245,6 @@ class Comparison:
         interrupted = False
         full: OSError | None = None
         paths: Sequence[Path] = ()
-        children.restart()
         try:
             with self._lock:
                 self.data.cells = [cell for cell in self.data.cells if cell.spec.id not in self._wanted]
@@ -263,6 +262,7 @@ class Comparison:
         finally:
             children.end_all()
             self._bench.close()
+            children.restart()
         try:
             paths = self._report()
         except OSError as error:

@@ -13,9 +13,9 @@ from trackbridge_adapters.mlflow import KEYS, adapter, from_text, to_text
 import trackbridge
 from tests.adapters.moto import AWS
 from tests.adapters.servers import free_port, mlflow_server
-from trackbridge.adapters import Target
+from trackbridge.adapters import Position, Target
 from trackbridge.errors import Unavailable
-from trackbridge.records import Metrics
+from trackbridge.records import Metrics, RunInfo
 from trackbridge.transfer.verify import verify
 
 mlflow = pytest.importorskip("mlflow")
@@ -107,6 +107,27 @@ def test_the_clients_own_variable_is_the_default(tmp_path: Path, monkeypatch: py
     target = adapter.resolve(Target("mlflow"), tmp_path)
     assert "canary-secret" not in str(target)
     assert target.credentials == "user:canary-secret"
+
+
+def test_a_database_that_could_not_be_made_whole_is_not_there(tmp_path: Path) -> None:
+    """MLflow itself leaves half of its tables on a disk that fills up meanwhile, and never opens that database again."""
+    limited = """
+import resource, sys
+from trackbridge_adapters.mlflow import client
+from trackbridge.adapters import Position, Target
+from trackbridge.errors import Unavailable
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    client(Target("mlflow", sys.argv[1]))
+except Unavailable:
+    sys.exit(7)
+"""
+    (tmp_path / "m").mkdir()
+    target = adapter.resolve(Target("mlflow", "m"), tmp_path)
+    assert subprocess.run([sys.executable, "-c", limited, target.location], check=False).returncode == 7
+    assert list((tmp_path / "m").iterdir()) == []
+    assert adapter.writer(target).open(RunInfo(id="r"), None) == Position()
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["mlflow.db"]
 
 
 def test_a_refused_port_is_an_outage(tmp_path: Path) -> None:

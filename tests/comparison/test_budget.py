@@ -88,7 +88,6 @@ def run(
 ) -> dict[str, Cell]:
     cells: dict[str, Cell] = {}
     ids = frozenset(spec.id for job in jobs for spec in job.specs) if wanted is None else frozenset(wanted)
-    children.restart()
     memory = Memory(tmp_path / "durations.json", mode)
     here = bench(tmp_path, mode)
     record = lambda cell: cells.update({cell.spec.id: cell})  # noqa: E731

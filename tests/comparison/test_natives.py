@@ -27,7 +27,6 @@ LIGHT = ["jsonl", "tensorboard", "wandb", "trackio", "dagshub", "guild", "swanla
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    children.restart()
     work = tmp_path_factory.mktemp("natives")
     yield (here := Bench(work, SIZES["smoke"], (), 1, work / "cache"))
     here.close()
