@@ -1,5 +1,5 @@
 # make compare: trains the experiments through every backend and writes comparison/results/quick/
-# make test:    lint, format, types, and all tests
+# make test:    lint, format, types, and all tests, through the clients in their environments, which it makes where they are absent
 # Both make .venv first, with everything that they need; a second run reuses it.
 
 PYTHON ?= python3
@@ -25,6 +25,7 @@ compare: $(READY)
 	$(BIN)/python docs/generate.py
 
 test: lint
+	$(BIN)/trackbridge env create all
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY)
