@@ -6,4 +6,4 @@ from trackbridge.testing.suite import *  # noqa: F403
 
 @pytest.fixture(scope="module")
 def subject() -> Subject:
-    return Subject("aim")
+    return Subject("aim", once=True)

@@ -12,4 +12,4 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     with aim_server(tmp_path_factory.mktemp("server") / "aim") as url:
-        yield Subject("aim", url)
+        yield Subject("aim", url, once=True)

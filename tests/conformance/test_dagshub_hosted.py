@@ -13,4 +13,4 @@ pytestmark = pytest.mark.server
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     with repository(tmp_path_factory.mktemp("server")) as url:
         environment = (("DAGSHUB_CLIENT_HOST", url.removesuffix("/u/r")), ("DAGSHUB_USER_TOKEN", "token"))
-        yield Subject("dagshub", url, environment=environment)
+        yield Subject("dagshub", url, once=True, environment=environment)

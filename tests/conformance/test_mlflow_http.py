@@ -12,4 +12,4 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     with mlflow_server(tmp_path_factory.mktemp("server")) as url:
-        yield Subject("mlflow", url)
+        yield Subject("mlflow", url, once=True)

@@ -15,4 +15,4 @@ pytestmark = pytest.mark.server
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     folder = tmp_path_factory.mktemp("server")
     with postgres() as store, mlflow_server(folder, store=store) as url:
-        yield Subject("mlflow", url)
+        yield Subject("mlflow", url, once=True)

@@ -14,4 +14,4 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     with pytest.MonkeyPatch.context() as patch, moto_server(tmp_path_factory.mktemp("server")) as url:
         for name, value in AWS.items():
             patch.setenv(name, value)
-        yield Subject("sagemaker", url)
+        yield Subject("sagemaker", url, once=True)

@@ -6,4 +6,4 @@ from trackbridge.testing.suite import *  # noqa: F403
 
 @pytest.fixture(scope="module")
 def subject() -> Subject:
-    return Subject("trackio")
+    return Subject("trackio", once=True)

@@ -12,4 +12,4 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     with trackio_server(tmp_path_factory.mktemp("server") / "trackio", "token") as url:
-        yield Subject("trackio", url, environment=(("TRACKIO_WRITE_TOKEN", "token"),))
+        yield Subject("trackio", url, once=True, environment=(("TRACKIO_WRITE_TOKEN", "token"),))

@@ -34,14 +34,16 @@ def failing(lab: Lab, names: set[str]) -> dict[str, list[str]]:
 def test_a_bad_adapter_fails(fault: str, tmp_path: Path) -> None:
     wanted = bad_adapters.FAULTS[fault]
     asked = {*CHECKS, *KILL_CHECKS} if wanted - OF_THE_CANON else OF_THE_CANON
-    problems = failing(Lab(Subject(f"bad_adapters:{fault}"), tmp_path), asked)
+    with Lab(Subject(f"bad_adapters:{fault}"), tmp_path) as lab:
+        problems = failing(lab, asked)
     assert problems.keys() == wanted, {name: found[:2] for name, found in problems.items()}
 
 
 @pytest.mark.parametrize("name", ["memory", *(f"bad_adapters:{name}" for name in bad_adapters.CORRECT)])
 def test_a_correct_adapter_passes(name: str, tmp_path: Path) -> None:
     """The reference adapter, and those that recover in another way, or do not say which record they reject."""
-    assert failing(Lab(Subject(name), tmp_path), {*CHECKS, *KILL_CHECKS}) == {}
+    with Lab(Subject(name), tmp_path) as lab:
+        assert failing(lab, {*CHECKS, *KILL_CHECKS}) == {}
 
 
 def test_the_real_forwarder_shows_the_fault_of_an_adapter_of_a_third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +57,8 @@ def test_the_real_forwarder_shows_the_fault_of_an_adapter_of_a_third_party(tmp_p
     monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
     registry._entry_points.cache_clear()
     try:
-        problems = CHECKS["forwarded"](Lab(Subject("repeats"), tmp_path / "lab"))
+        with Lab(Subject("repeats"), tmp_path / "lab") as lab:
+            problems = CHECKS["forwarded"](lab)
     finally:
         registry._entry_points.cache_clear()
     assert any("points" in problem for problem in problems), problems

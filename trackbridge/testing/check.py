@@ -35,6 +35,25 @@ def _at(check: Callable[[Lab, str], list[str]], point: str) -> Callable[[Lab], l
     return lambda lab: check(lab, point)
 
 
+def _judged(lab: Lab, only: set[str], limit: int) -> int:
+    """Say how each check went; how many failed."""
+    print(f"{lab.target}: flavour {lab.capabilities.flavour}, recovery {lab.capabilities.recovery}, in {lab.root}")
+    failed = 0
+    for name, check in selected(only):
+        begin = time.perf_counter()
+        try:
+            problems = check(lab)
+        except AssertionError as error:
+            problems = [str(error)]
+        print(f"{'FAIL' if problems else 'ok  '} {name} ({time.perf_counter() - begin:.1f} s)", flush=True)
+        for problem in problems[:limit]:
+            print(f"     {problem}")
+        if len(problems) > limit:
+            print(f"     and {len(problems) - limit} more")
+        failed += bool(problems)
+    return failed
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m trackbridge.testing.check", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("name")
@@ -46,21 +65,8 @@ def main(arguments: Sequence[str]) -> int:
     only = set(filter(None, options.only.split(",")))
     folder = Path(tempfile.mkdtemp(prefix="trackbridge-check-"))
     location, _, query = options.target.partition("?")
-    lab = Lab(Subject(options.name, location, tuple(parse_qsl(query))), folder)
-    print(f"{lab.target}: flavour {lab.capabilities.flavour}, recovery {lab.capabilities.recovery}, in {folder}")
-    failed = 0
-    for name, check in selected(only):
-        begin = time.perf_counter()
-        try:
-            problems = check(lab)
-        except AssertionError as error:
-            problems = [str(error)]
-        print(f"{'FAIL' if problems else 'ok  '} {name} ({time.perf_counter() - begin:.1f} s)", flush=True)
-        for problem in problems[: options.limit]:
-            print(f"     {problem}")
-        if len(problems) > options.limit:
-            print(f"     and {len(problems) - options.limit} more")
-        failed += bool(problems)
+    with Lab(Subject(options.name, location, tuple(parse_qsl(query))), folder) as lab:
+        failed = _judged(lab, only, options.limit)
     if not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if failed else 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -20,8 +23,11 @@ from trackbridge.forward.state import State, states
 from trackbridge.normal import Normal, normal
 from trackbridge.testing import canon
 from trackbridge.testing.canon import Workload
+from trackbridge.testing.nursery import Request
 from trackbridge.testing.read import Found
 from trackbridge.testing.subject import Subject
+
+NURSERY, NURSERY_LOG = "trackbridge.testing.nursery", "nursery.log"
 
 TIMEOUT = 300
 """Seconds after which a child is taken to hang."""
@@ -81,6 +87,7 @@ class Lab:
         for folder in (self.place, root / "sandbox" / "work", root / "home", root / "tmp", root / "journal"):
             folder.mkdir(parents=True, exist_ok=True)
         self.before = self.outside()
+        self._nursery: subprocess.Popen[bytes] | None = None
 
     @cached_property
     def capabilities(self) -> Capabilities:
@@ -172,29 +179,52 @@ class Lab:
             if own != path and own not in path.parents and path not in own.parents
         }
 
-    def _python(self, module: str) -> list[str]:
-        """How to run `module` where the client is."""
-        here = ":" in self.subject.name or registry.home(self.subject.name) is None
-        return [sys.executable, "-m", module] if here else registry.command(self.subject.name, module)
+    def __enter__(self) -> Self:
+        return self
 
-    def _child(self, module: str, *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None) -> None:
+    def __exit__(self, *error: object) -> None:
+        """End the process that starts the others."""
+        if self._nursery is not None:
+            self._nursery.kill()
+            self._nursery.communicate()
+            self._nursery = None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """The process that starts the others, where the client is."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACKBRIDGE_")}
         environment |= {"HOME": str(self.root / "home"), "TMPDIR": str(self.root / "tmp")}
-        environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **dict(self.subject.environment), **(variables or {})}
-        log = self.root / "child.log"
-        with log.open("wb") as output:
-            child = subprocess.run(
-                [*self._python(module), *arguments],
+        environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **dict(self.subject.environment)}
+        here = ":" in self.subject.name or registry.home(self.subject.name) is None
+        python = [sys.executable, "-m", NURSERY] if here else registry.command(self.subject.name, NURSERY)
+        with (self.root / NURSERY_LOG).open("wb") as log:
+            return subprocess.Popen(
+                [*python, "--once"] if self.subject.once else python,
                 cwd=self.root / "sandbox" / "work",
                 env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=TIMEOUT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
             )
-        if child.returncode != code:
-            printed = log.read_text("utf-8", "replace")[-4000:]
-            raise AssertionError(f"{module.rpartition('.')[2]} ended with {child.returncode}, not {code}:\n{printed}")
+
+    def _child(self, module: str, *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None) -> None:
+        if self._nursery is None:
+            self._nursery = self._start()
+        assert self._nursery.stdin is not None
+        assert self._nursery.stdout is not None
+        log = self.root / "child.log"
+        log.unlink(missing_ok=True)
+        request = Request(module, list(arguments), dict(variables or {}), str(log))
+        with contextlib.suppress(BrokenPipeError):
+            self._nursery.stdin.write(msgspec.json.encode(request) + b"\n")
+            self._nursery.stdin.flush()
+        answered, _, _ = select.select([self._nursery.stdout], [], [], TIMEOUT)
+        answer = self._nursery.stdout.readline() if answered else b""
+        if not answer:
+            self.__exit__()
+        if answer != b"%d\n" % code:
+            told = [path.read_text("utf-8", "replace")[-4000:] for path in (log, self.root / NURSERY_LOG) if path.exists()]
+            ended = f"ended with {answer.decode().strip()}" if answer else "did not end" if not answered else "could not be started"
+            raise AssertionError("\n".join([f"{module.rpartition('.')[2]} {ended}, not with {code}:", *told]))
 
 
 KILLS: dict[str, list[list[str]]] = {

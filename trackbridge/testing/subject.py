@@ -21,6 +21,8 @@ class Subject:
         location: the target's location, with ``{}`` for a fresh folder: ``{}/runs``, ``sqlite:///{}/mlflow.db``, ``http://127.0.0.1:5000``.
         options: the target's options.
         light: its client starts in a moment, so that properties can be tested with many random runs.
+        once: its client is imported once for all processes, which fork from the one that did: quicker, where the import leaves nothing that
+            two processes must not share, such as a thread or a temporary folder.
         environment: variables that its processes need.
         clean: called with the fresh folder when all is done, to stop what was started there.
     """
@@ -29,6 +31,7 @@ class Subject:
     location: str = "{}/target"
     options: tuple[tuple[str, str], ...] = ()
     light: bool = False
+    once: bool = False
     environment: tuple[tuple[str, str], ...] = ()
     clean: Callable[[Path], Any] | None = None
 

@@ -36,8 +36,8 @@ __all__ = ["TestCircle", "TestContract", "TestDelivery", "TestKilled", "TestProp
 @pytest.fixture(scope="module")
 def lab(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The subject in its sandbox."""
-    found = Lab(subject, tmp_path_factory.mktemp("conformance"))
-    yield found
+    with Lab(subject, tmp_path_factory.mktemp("conformance")) as found:
+        yield found
     if subject.clean is not None:
         subject.clean(found.place)
 
