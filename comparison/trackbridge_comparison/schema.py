@@ -446,5 +446,6 @@ def read(file: Path) -> Data:
 
 
 def latest(results: Path) -> Path:
-    """The folder below `results` that holds the full comparison, or the quick one where no full one was made."""
-    return next((folder for folder in (results / "full", results / "quick") if (folder / FILE).is_file()), results / "quick")
+    """The folder below `results` that holds the full comparison, or the quick one where no full one was finished."""
+    full = results / "full"
+    return full if (full / FILE).is_file() and load(full).state == "finished" else results / "quick"

@@ -14,6 +14,7 @@ import pytest
 from trackbridge_comparison import children, natives, tools
 from trackbridge_comparison.bench import SIZES, Bench, Place, told
 from trackbridge_comparison.natives import driver
+from trackbridge_comparison.probes import durability
 from trackbridge_comparison.probes.setup import count_statements
 from trackbridge_comparison.schema import Kind, Way
 
@@ -117,6 +118,17 @@ def test_a_lost_call_has_no_timing(bench: Bench, tmp_path: Path) -> None:
     assert drive(bench, tmp_path, "kept", "one", 10, 2)["kept"] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
     path.write_text("".join([*lines, lines[2]]), "utf-8")
     assert not drive(bench, tmp_path, "read", "one", 10, 2)["complete"], "a call that is there twice"
+
+
+def test_trials_that_write_to_one_service_at_once_are_told_apart(tmp_path: Path) -> None:
+    """Where a tool lies in a folder each trial has its own; an emulated service is shared."""
+    here = Bench(tmp_path, dataclasses.replace(SIZES["smoke"], kills=8, kill_after=(0.5, 3.0)), ("sagemaker",), 1, tmp_path / "cache")
+    try:
+        found = {finding.id: finding for finding in durability.measure(here, "sagemaker", Way.NATIVE)}
+    finally:
+        here.close()
+    kept = found["sagemaker/durability/kept_after_kill"]
+    assert kept.samples == [100.0] * 8, kept.detail
 
 
 def test_processor_time_and_memory_of_children_count(bench: Bench, tmp_path: Path) -> None:

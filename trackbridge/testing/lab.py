@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import zlib
@@ -183,9 +184,13 @@ class Lab:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End the process that starts the others."""
+        self.end()
+
+    def end(self) -> None:
+        """End the process that starts the others, and those of its group."""
         if self._nursery is not None:
-            self._nursery.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._nursery.pid, signal.SIGKILL)
             self._nursery.communicate()
             self._nursery = None
 
@@ -204,6 +209,7 @@ class Lab:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                process_group=0,
             )
 
     def _child(self, module: str, *arguments: str, code: int = 0, variables: Mapping[str, str] | None = None) -> None:
@@ -220,7 +226,7 @@ class Lab:
         answered, _, _ = select.select([self._nursery.stdout], [], [], TIMEOUT)
         answer = self._nursery.stdout.readline() if answered else b""
         if not answer:
-            self.__exit__()
+            self.end()
         if answer != b"%d\n" % code:
             told = [path.read_text("utf-8", "replace")[-4000:] for path in (log, self.root / NURSERY_LOG) if path.exists()]
             ended = f"ended with {answer.decode().strip()}" if answer else "did not end" if not answered else "could not be started"

@@ -108,9 +108,10 @@ def kill(bench: Bench, backend: str, way: Way, seconds: float) -> Trial:
         OutOfTime: it did not begin to log in time.
     """
     place = bench.place(backend, way, AXIS)
+    run = place.folder.name  # of this trial alone: others write to the same service meanwhile
     reading, writing = os.pipe()
     try:
-        child, log = bench.begin(place, "forever", "killed", writing, PAUSE, KEYS, pass_fds=[writing])
+        child, log = bench.begin(place, "forever", run, writing, PAUSE, KEYS, pass_fds=[writing])
         os.close(writing)
         try:
             first = await_first(reading, bench.left(120.0), log)
@@ -125,8 +126,8 @@ def kill(bench: Bench, backend: str, way: Way, seconds: float) -> Trial:
     finally:
         os.close(reading)
     if place.script == natives.THROUGH:
-        bench.python("-m", "trackbridge", "sync", str(place.folder / "journals" / "killed"), work=place.folder, backends=[backend])
-    found = bench.drive(place, "kept", "killed", acknowledged, KEYS)
+        bench.python("-m", "trackbridge", "sync", str(place.folder / "journals" / run), work=place.folder, backends=[backend])
+    found = bench.drive(place, "kept", run, acknowledged, KEYS)
     return Trial(lived, acknowledged, found["kept"], bench.portable(found.get("error", "")).replace("\n", " ")[:200])
 
 
