@@ -90,7 +90,10 @@ def run(
     ids = frozenset(spec.id for job in jobs for spec in job.specs) if wanted is None else frozenset(wanted)
     memory = Memory(tmp_path / "durations.json", mode)
     here = bench(tmp_path, mode)
-    record = lambda cell: cells.update({cell.spec.id: cell})  # noqa: E731
+
+    def record(cell: Cell) -> None:
+        cells[cell.spec.id] = cell
+
     Schedule(here, jobs, ids, limits or Limits(budget), memory, tmp_path / "out", record, lambda task: None, Silent()).run()
     return cells
 

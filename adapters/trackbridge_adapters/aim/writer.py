@@ -34,7 +34,8 @@ from trackbridge_adapters.aim.layout import (
 )
 
 DISTINCT = 2**53  # Aim's hash of a step is that of a double: two larger ones may share a place
-SINGLY, CHEAPER = 1000, 8  # a server sends eight points of a whole series in the time of one by itself: it is asked for so many alone
+SINGLY = 1000  # points at most that are asked of a server one by one, before it is asked for the whole series
+CHEAPER = 8  # a point of a whole series comes so many times as fast as one that is asked for by itself
 INDEX_SECONDS = 20.0  # after which it is an outage that another process holds the index
 
 
