@@ -16,6 +16,7 @@ from tests.forward.scripted import ScriptedAdapter, ScriptedWriter, steps
 from trackbridge.adapters import Target
 from trackbridge.errors import Rejected, Unavailable
 from trackbridge.forward import delivery as module
+from trackbridge.forward import worker
 from trackbridge.forward.delivery import Delivery
 from trackbridge.forward.state import LeaseFile, State, TargetState
 from trackbridge.journal import reader as reader_module
@@ -59,6 +60,10 @@ def deliver(run: trackbridge.Run, adapter: ScriptedAdapter, clock: Clock, folder
 
 def unavailable(writer: ScriptedWriter, batch: Sequence[Record]) -> None:
     raise Unavailable("connection refused")
+
+
+def unavailable_for_a_moment(writer: ScriptedWriter, batch: Sequence[Record]) -> None:
+    raise Unavailable("connection refused", retry_after=0)
 
 
 def bug(writer: ScriptedWriter, batch: Sequence[Record]) -> None:
@@ -219,6 +224,30 @@ def test_a_hanging_backend_never_blocks_log(tmp_path: Path, monkeypatch: pytest.
     release.set()
     assert run._forwarding.wait(30)  # type: ignore[attr-defined]
     assert steps(MemoryReader(tmp_path / "h").read(run.id)) == list(range(1000))
+
+
+def test_a_client_that_stays_in_trouble_makes_way_for_a_fresh_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong may lie in the process: there it would be asked for ever."""
+    run, target, broken = run_of(20), Target("broken", str(tmp_path / "m")), ScriptedAdapter([unavailable_for_a_moment] * 1000)
+    monkeypatch.setattr(worker, "IDLE_SECONDS", (0.001, 0.001))
+    state = TargetState(run.directory, target)
+    scripted.install(monkeypatch, broken=broken)
+    assert not worker.serve(run.directory, worker.Inbox(), lambda folder: worker.Service(folder, target))
+    assert broken.opens == worker.STUCK
+    assert (state.health().state, state.health().released) == (State.WAITING, False), "its supervisor has to start another"
+    assert LeaseFile(state.directory).holder() is None
+    scripted.install(monkeypatch, broken=ScriptedAdapter())
+    assert worker.serve(run.directory, worker.Inbox(), lambda folder: worker.Service(folder, target))
+    assert steps(MemoryReader(tmp_path / "m").read(run.id)) == list(range(20))
+
+
+def test_an_orphan_asks_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would start another."""
+    run, target = run_of(20), Target("down", str(tmp_path / "m"))
+    monkeypatch.setattr(worker, "IDLE_SECONDS", (0.001, 0.001))
+    scripted.install(monkeypatch, down=ScriptedAdapter([unavailable_for_a_moment] * (worker.STUCK + 5)))
+    assert worker.serve(run.directory, worker.Inbox(), lambda folder: worker.Service(folder, target), is_orphan=lambda: True)
+    assert steps(MemoryReader(tmp_path / "m").read(run.id)) == list(range(20))
 
 
 def test_a_lease_is_held_once(tmp_path: Path) -> None:

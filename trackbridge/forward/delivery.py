@@ -44,7 +44,7 @@ SIDECAR_SECONDS = 300.0
 
 
 class Delivery:
-    """One (run, target). Call :meth:`step` until :attr:`done`.
+    """One (run, target). Call :meth:`step` until :attr:`done`. `outages`: how often in a row the tracker could not be reached.
 
     Args:
         run: the run's folder.
@@ -85,7 +85,7 @@ class Delivery:
         self._tries = self._latest = 0
         self._not_before = self._flushed_at = self._attached_at = time.monotonic()
         self._wait = tenacity.wait_random_exponential(multiplier=1, max=60)
-        self._outages = 0
+        self.outages = 0
 
     def prepare(self) -> None:
         """Open the run in the tracker, if it is not open: the first step does so too."""
@@ -148,7 +148,7 @@ class Delivery:
             self.done = True
             self._say(State.DELIVERED)
             return None
-        if not self._outages:  # else what was wrong is shown until the run is open: each attempt may take long
+        if not self.outages:  # else what was wrong is shown until the run is open: each attempt may take long
             self._say(State.STARTING)
         run = info(self.run)
         writer = self.adapter.writer(self.target)
@@ -230,7 +230,7 @@ class Delivery:
         self._unflushed = [record for record in self._unflushed if not position.holds(record)]
         self._flushed_at = time.monotonic()
         self._pause = min(max(FLUSH_SECONDS, (self._flushed_at - begun) / FLUSH_SHARE), FLUSH_SECONDS_AT_MOST)
-        self._outages = 0
+        self.outages = 0
         self._say(State.HEALTHY)
 
     def _checkpoint(self, writer: Writer) -> None:
@@ -281,9 +281,9 @@ class Delivery:
 
     def _outage(self, error: Unavailable) -> None:
         """Wait, and ask the Writer's position anew before anything is sent again: what the failed call did is unknown."""
-        self._outages += 1
+        self.outages += 1
         state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
-        state.attempt_number = min(self._outages, 16)
+        state.attempt_number = min(self.outages, 16)
         seconds = error.retry_after if error.retry_after is not None else self._wait(state)
         self._drop_writer()
         self._not_before = time.monotonic() + seconds

@@ -28,6 +28,11 @@ BEAT_SECONDS = 10.0
 LINGER_SECONDS = 10.0
 """How long a process that has delivered all waits for another run, before it gives the client's memory back."""
 
+STUCK = 20
+"""After so many outages in a row, of each of its runs, a process makes way for a fresh one: what is wrong may be the client's own state, as when
+its temporary folder was removed or a helper process of its own is gone. With the growing pauses these are some minutes, beside which an import
+is little work."""
+
 
 class Service:
     """The delivery of one run to one target.
@@ -73,9 +78,17 @@ class Service:
             self.over = not self._lease.beat()
         return worked
 
-    def _end(self, health: Health) -> None:
+    @property
+    def stuck(self) -> bool:
+        return not self.over and self._delivery.outages >= STUCK
+
+    def leave(self) -> None:
+        """Leave the run to the next forwarder."""
         self.over = True
         self._lease.release()
+
+    def _end(self, health: Health) -> None:
+        self.leave()
         health.released = True
         self._state.save_health(health)
 
@@ -110,8 +123,11 @@ class Inbox:
         return run
 
 
-def serve(first: Path, inbox: Inbox, make: Callable[[Path], Service], is_orphan: Callable[[], bool] = lambda: False) -> None:
-    """Deliver the run `first` and those that come, until no more can come, or none has come for some time. `make`: the service of a run."""
+def serve(first: Path, inbox: Inbox, make: Callable[[Path], Service], is_orphan: Callable[[], bool] = lambda: False) -> bool:
+    """Deliver the run `first` and those that come, until no more can come, or none has come for some time. `make`: the service of a run.
+
+    False when all of its runs are stuck, and the supervisor lives that will start a fresh process for them.
+    """
     waiting, active = [make(first)], list[Service]()
     idle, busy = IDLE_SECONDS[0], time.monotonic()
     while True:
@@ -122,7 +138,11 @@ def serve(first: Path, inbox: Inbox, make: Callable[[Path], Service], is_orphan:
         if active or (waiting and not is_orphan()):
             busy = time.monotonic()
         elif inbox.closed or is_orphan() or time.monotonic() - busy > LINGER_SECONDS:
-            return
+            return True
+        if active and all(service.stuck for service in active) and not is_orphan():
+            for service in active:
+                service.leave()
+            return False
         idle = IDLE_SECONDS[0] if worked or begun else min(idle * 1.5, IDLE_SECONDS[1])
         run = inbox.take(0 if worked else idle)
         if run is not None:
@@ -153,7 +173,8 @@ def main(arguments: list[str] | None = None) -> int:
     def service(run: Path) -> Service:
         return Service(run, target, is_orphan, attach_sidecar=not options.no_sidecar, once=options.once)
 
-    serve(options.run, Inbox(_own_input() if options.more else None), service, is_orphan)
+    if not serve(options.run, Inbox(_own_input() if options.more else None), service, is_orphan):
+        os._exit(1)  # what a client does at a regular exit may wait for its tracker
     return 0
 
 
