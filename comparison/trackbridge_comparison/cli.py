@@ -46,7 +46,7 @@ from trackbridge_comparison.progress import Display
 from trackbridge_comparison.report import brief, view
 from trackbridge_comparison.report.words import shown, spread
 from trackbridge_comparison.schedule import SIDE_BY_SIDE, Limits, Schedule
-from trackbridge_comparison.schema import Cell, Data, Experiment, Item, Spec, Status, Task
+from trackbridge_comparison.schema import Cell, Data, Experiment, Item, Sitting, Spec, Status, Task
 
 PROGRAM = "python -m trackbridge.compare"
 RESULTS = Path("comparison") / "results"
@@ -179,6 +179,7 @@ class Comparison:
             command += [f"--{mode}"]
         self._bench = Bench(work, SIZES[mode], tuple(backends), seed, cache, command=command, keep=self._keep)
         everything = [*experiments.jobs(self._bench), *probes.jobs(self._bench)]
+        self._resumes = begun is not None
         self.data = begun or self._plan(everything, seed)
         there = {cell.spec.id for cell in self.data.cells if cell.status is not Status.FAILED and not cell.status.left_out}
         self._wanted = frozenset(spec.id for spec in self.data.planned if spec.id not in there)
@@ -249,6 +250,8 @@ class Comparison:
             with self._lock:
                 self.data.cells = [cell for cell in self.data.cells if cell.spec.id not in self._wanted]
                 self.data.state = "running"
+                if self._resumes and self._jobs:
+                    self.data.resumed.append(Sitting(time=_now(), machine=describe(self._bench.work)))
                 self._save()
             self._prepare()
             self._measure()

@@ -336,6 +336,13 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     commit: str = ""
 
 
+class Sitting(msgspec.Struct, frozen=True, kw_only=True):
+    """A time at which a comparison was gone on with, and where."""
+
+    time: str
+    machine: Machine
+
+
 class Task(msgspec.Struct, frozen=True):
     """How a task went, for the report's account of time. `outcome`: ``done``, ``failed``, ``not run``."""
 
@@ -352,6 +359,8 @@ class Data(msgspec.Struct, kw_only=True):
         mode: ``quick``, ``full`` or ``smoke`` (tiny sizes, to test the comparison itself; its figures say nothing).
         state: ``running`` (or killed while it was), ``interrupted``, ``finished``.
         seed: of the kill times and the order of measurements.
+        machine: on which it was begun.
+        resumed: when and where it was gone on with: cells that were measured later are of that machine and commit.
         planned: the cells that it set out to measure; one that is in neither `cells` nor given a status was never reached.
         natives: the script by which each backend's own client was measured.
         axes: axis -> its method in words.
@@ -372,6 +381,7 @@ class Data(msgspec.Struct, kw_only=True):
     seed: int = 0
     spent: float = 0.0
     machine: Machine = Machine()
+    resumed: list[Sitting] = []
     versions: dict[str, dict[str, str]] = {}
     axes: dict[str, str] = {}
     planned: list[Spec] = []

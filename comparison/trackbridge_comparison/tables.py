@@ -34,6 +34,7 @@ def write(data: Data, folder: Path) -> None:
     polars.DataFrame(rows, schema=types, orient="row").write_parquet(folder / "samples.parquet")
     about = {
         "machine": data.machine,
+        "resumed": data.resumed,
         "versions": data.versions,
         "mode": data.mode,
         "seed": data.seed,

@@ -135,6 +135,9 @@ def resumed(out: Path, before: schema.Data) -> None:
     done = {task.name for task in after.tasks if task.outcome == "done"}
     assert {task.name for task in before.tasks} < done
     assert after.spent > before.spent
+    (sitting,) = after.resumed
+    assert sitting.machine == after.machine
+    assert f"gone on with {sitting.time}" in (out / "report.md").read_text("utf-8")
 
 
 def test_ctrl_c_keeps_what_is_done(compared: Path) -> None:

@@ -46,8 +46,7 @@ def table(data: Data) -> str:
     ways = "The trackers' own clients with default settings" + (
         f"; {' and '.join(through)}: through TrackBridge's adapters" if through else ""
     )
-    where = f"{data.machine.cpu}, {data.machine.cores} cores, {data.machine.python}"
-    return "\n".join([*lines, "", str(words.markdown(f"{ways}. Measured {data.started}, mode {data.mode}, on one machine: {where}."))])
+    return "\n".join([*lines, "", str(words.markdown(f"{ways}. {words.circumstances(data)}"))])
 
 
 def _through(data: Data, column: str) -> bool:

@@ -61,7 +61,8 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        name: getattr(words, name) for name in ("number", "shown", "spread", "result", "fence", "share", "score", "state", "order")
+        name: getattr(words, name)
+        for name in ("number", "shown", "spread", "result", "fence", "share", "score", "state", "order", "circumstances")
     }
     environment.filters |= {"slug": view.slug, "raw": lambda text: Markup(str(text))}
     return environment

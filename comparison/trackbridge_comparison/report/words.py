@@ -6,10 +6,11 @@ import math
 import re
 from typing import NamedTuple
 
+import msgspec
 from markupsafe import Markup
 
 from trackbridge_comparison import statistics
-from trackbridge_comparison.schema import Cell, Item, Kind, Status, Way
+from trackbridge_comparison.schema import Cell, Data, Item, Kind, Machine, Status, Way
 
 
 class Look(NamedTuple):
@@ -128,6 +129,31 @@ def spread(cell: Cell) -> str:
 def day(time: str) -> str:
     """The date of an ISO 8601 time."""
     return time.partition("T")[0]
+
+
+def circumstances(data: Data) -> str:
+    """When, where and with which commits `data` was measured."""
+    bare = {_bare(machine) for machine in (data.machine, *(sitting.machine for sitting in data.resumed))}
+    on = "on one machine" if len(bare) == 1 else f"on {len(bare)} machines"
+    text = f"Measured {data.started}, mode {data.mode}, {number(data.spent)} s, {on}: {_machine(data.machine)}"
+    for sitting in data.resumed:
+        again = _bare(sitting.machine) == _bare(data.machine)
+        text += f"; gone on with {sitting.time}" + (_commit(sitting.machine) if again else f" on {_machine(sitting.machine)}")
+    return f"{text}."
+
+
+def _bare(machine: Machine) -> Machine:
+    """The machine apart from what was run on it."""
+    return msgspec.structs.replace(machine, commit="")
+
+
+def _machine(machine: Machine) -> str:
+    parts = (machine.cpu, f"{machine.cores} cores", f"{number(machine.memory / 1e9)} GB", machine.system, machine.file_system, machine.python)
+    return f"{', '.join(parts)}, TrackBridge {machine.trackbridge}{_commit(machine)}"
+
+
+def _commit(machine: Machine) -> str:
+    return f" ({machine.commit})" if machine.commit else ""
 
 
 class State(NamedTuple):
