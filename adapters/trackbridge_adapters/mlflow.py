@@ -502,7 +502,7 @@ def client(target: Target) -> Any:
         from mlflow.tracking import MlflowClient
 
         if target.location.startswith("sqlite:///"):
-            _database(Path(target.location.removeprefix("sqlite:///")))
+            _database(Path(target.location.removeprefix("sqlite:///").partition("?")[0]))
         return MlflowClient(tracking_uri=target.location)
 
 

@@ -109,7 +109,8 @@ def test_the_clients_own_variable_is_the_default(tmp_path: Path, monkeypatch: py
     assert target.credentials == "user:canary-secret"
 
 
-def test_a_database_that_could_not_be_made_whole_is_not_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("location", ["m", "sqlite:///{}/m/mlflow.db?timeout=20"], ids=["folder", "with a query"])
+def test_a_database_that_could_not_be_made_whole_is_not_there(tmp_path: Path, location: str) -> None:
     """MLflow itself leaves half of its tables on a disk that fills up meanwhile, and never opens that database again."""
     limited = """
 import resource, sys
@@ -123,7 +124,7 @@ except Unavailable:
     sys.exit(7)
 """
     (tmp_path / "m").mkdir()
-    target = adapter.resolve(Target("mlflow", "m"), tmp_path)
+    target = adapter.resolve(Target("mlflow", location.format(tmp_path)), tmp_path)
     assert subprocess.run([sys.executable, "-c", limited, target.location], check=False).returncode == 7
     assert list((tmp_path / "m").iterdir()) == []
     assert adapter.writer(target).open(RunInfo(id="r"), None) == Position()
