@@ -117,7 +117,7 @@ def ended(data: Data) -> set[str]:
 
 
 def axes(data: Data) -> list[Axis]:
-    """The axes in the order of ``data.axes``; each has a table for every way in which something was planned."""
+    """The axes in the order of ``data.axes``; each has a table for every way in which something was planned, of the tools for which it was."""
     specs = {spec.id: spec for spec in (*data.planned, *(cell.spec for cell in data.cells))}
     entries = dict(_entries(data, specs.values()))
     measured = [tool for tool in tools(data) if tool.backend in data.backends]
@@ -131,7 +131,12 @@ def axes(data: Data) -> list[Axis]:
         for way in Way:
             columns = {spec.quantity: Column(spec.quantity, spec.title, spec.unit) for spec in mine if spec.way is way}
             if columns:
-                rows = [(tool, [_entry(entries, f"{tool.backend}/{name}/{quantity}") for quantity in columns]) for tool in measured]
+                asked = {spec.backend for spec in mine if spec.way is way}
+                rows = [
+                    (tool, [_entry(entries, f"{tool.backend}/{name}/{quantity}") for quantity in columns])
+                    for tool in measured
+                    if tool.backend in asked
+                ]
                 axis.tables.append(Table(way, list(columns.values()), rows))
         axis.bridge = _bridge(axis, measured)
         found.append(axis)

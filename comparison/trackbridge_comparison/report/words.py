@@ -40,7 +40,7 @@ KINDS = {
 }
 WAYS = {
     Way.NATIVE: Look("●", "the tracker's own client, as its documentation shows it"),
-    Way.TUNED: Look("■", "the tracker's own client, with the settings that our adapter uses"),
+    Way.TUNED: Look("■", "the tracker's own client, with the settings that our adapter uses where they are not the default ones"),
     Way.THROUGH: Look("▲", "through TrackBridge"),
     Way.CONTROL: Look("", "control of the measurement itself"),
 }
