@@ -39,6 +39,7 @@ from trackbridge.records import (
 from trackbridge.redact import Redactor
 from trackbridge.report import Report, TargetReport
 from trackbridge.settings import Settings
+from trackbridge.signals import raised_by_handler
 from trackbridge.summary import RULES
 from trackbridge.values import TYPED, Content, Figure, Image, scalar
 
@@ -63,7 +64,8 @@ class Forwarding:
 class Run:
     """One run of an experiment. Made by :func:`trackbridge.init`, not directly.
 
-    After ``init`` nothing raises because of a backend, the disk or a value (but with ``strict``): a logger must not end a fifteen-hour run.
+    After ``init`` nothing raises because of a backend, the disk or a value (but with ``strict``): a logger must not end a fifteen-hour run. What
+    a signal handler raises meanwhile (Ctrl-C, ``signal.alarm``) reaches the caller; handlers may log, and finish the run.
 
     Attributes:
         id: names the run's folder, and the run in every tracker.
@@ -211,26 +213,26 @@ class Run:
                 self._finished = True
                 self._over.set()
                 sync.thread.forget(self._journal)
-                refused = self._journal.refused_calls, self._journal.refused_values
                 self._journal.close()
                 self._metrics = _not_plain
-            done = self._forwarding.wait(self._settings.finish_timeout) if mine else True
-            self._forwarding.stop()
-            if refused[1]:
-                self._ledger.add(Deviation(Reason.REFUSED, "*", refused[1]))
-            self._report = Report(
-                self.id,
-                self.directory,
-                end,
-                self._forwarding.reports(self._journal.sequence),
-                self._ledger.rows(),
-                self._journal.sequence,
-                done,
-            )
-            _runs.discard(self)
-            if mine:
-                warn(str(self._report))
+            done = not mine
+            try:
+                done = done or self._forwarding.wait(self._settings.finish_timeout)
+            finally:  # Ctrl-C ends the waiting, not the delivery
+                self._report = self._concluded(end, done)
             return self._report
+
+    def _concluded(self, end: Status, done: bool) -> Report:
+        """Let go of the forwarders, and say what became of the run; `done`: they have delivered it."""
+        self._forwarding.stop()
+        if self._journal.refused_values:
+            self._ledger.add(Deviation(Reason.REFUSED, "*", self._journal.refused_values))
+        reports, records = self._forwarding.reports(self._journal.sequence), self._journal.sequence
+        report = Report(self.id, self.directory, end, reports, self._ledger.rows(), records, done)
+        _runs.discard(self)
+        if os.getpid() == self._owner:
+            warn(str(report))
+        return report
 
     def __enter__(self) -> Run:
         return self
@@ -288,7 +290,7 @@ class Run:
                 return
             action()
         except Exception as error:
-            if self._settings.strict:
+            if self._settings.strict or raised_by_handler(error):
                 raise
             warn_once(f"{type(error).__name__} {error}", f"not logged: {error if isinstance(error, TrackBridgeError) else repr(error)}")
 
@@ -304,20 +306,23 @@ class Run:
             try:
                 self._sort(key, value, scalars, contents, deviations)
             except (SettingsError, TypeError, ValueError, OverflowError) as error:
+                if raised_by_handler(error):
+                    raise
                 if self._settings.strict:
                     raise SettingsError(f"{key!r} cannot be logged: {error}") from error
                 deviations.append(Deviation(Reason.UNSUPPORTED, key, 1, str(error)[:200]))
         now = time.time_ns()
         stored = {key: self._store(key, content, deviations) for key, content in contents.items()}
+        noted = self._noted(deviations)
 
         def events(call: int) -> list[Event]:
             made: list[Event] = [Metrics(now, call, at, scalars)] if scalars else []
             for key, content in contents.items():
                 inline, ref = stored[key]
                 made.append(Media(now, call, at, key, content.kind, content.format, inline, ref, content.meta))
-            return made + self._noted(deviations)
+            return made + noted
 
-        if scalars or contents or deviations:
+        if scalars or contents or noted:
             self._own_journal().append(events, is_call=True)
         known = self._journal.known
         if len(known) < _KNOWN_KEYS and not self._power:

@@ -27,7 +27,7 @@ class SyncThread:
     def __init__(self) -> None:
         self._writers: weakref.WeakSet[ShardWriter] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may begin or end a run
 
     def add(self, writer: ShardWriter) -> None:
         with self._lock:

@@ -19,6 +19,7 @@ import msgspec
 from trackbridge.errors import JournalError
 from trackbridge.journal.blocks import HEADER, MAGIC, MAX_PAYLOAD, frame, segment_header
 from trackbridge.records import Event, Metrics, encode
+from trackbridge.signals import raised_by_handler
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 REFUSED = struct.Struct("<8sQQQ")
@@ -31,8 +32,10 @@ _pack, _write = HEADER.pack, os.write
 class ShardWriter:
     """The journal of one process.
 
-    One lock covers encode order, sequence, write, and the undo of a short write. After a fork the child must not use it: see
-    :meth:`abandon`.
+    One lock covers encode order, sequence, write, and the undo of a short write. Python runs signal handlers between any two calls of this
+    code, also under the lock: they may raise (Ctrl-C), and they may log. So the lock is re-entrant, and taken by ``with`` alone, after which no
+    handler runs before the block is entered; and the sequence moves on right before the write, without a call in between: whatever a handler
+    then does, it finds the sequence and the file in agreement. After a fork the child must not use it: see :meth:`abandon`.
 
     Args:
         directory: ``RUN/journal``; made if absent.
@@ -138,23 +141,28 @@ class ShardWriter:
             ValueError: the block would be over 16 MiB; put large contents into files.
         """
         with self._lock:
-            made = events(self._sequence - self._others) if callable(events) else events
-            payload = encode(made)
-            if len(payload) > MAX_PAYLOAD:
-                raise ValueError(f"one call holds {len(payload) / 2**20:.0f} MiB; a journal block takes 16: log it in parts or as a file")
-            block = frame(payload, self._sequence)
-            if len(block) > self._room and not self._make_room(len(block)) and not vital:
-                return self._refuse(made)
+            first = -1
+            while first != self._sequence:  # else a signal handler has logged meanwhile
+                first, others = self._sequence, self._others
+                made = events(first - others) if callable(events) else events
+                payload = encode(made)
+                if len(payload) > MAX_PAYLOAD:
+                    raise ValueError(f"one call holds {len(payload) / 2**20:.0f} MiB; a journal block takes 16: log it in parts or as a file")
+                block = frame(payload, first)
+                if len(block) > self._room and not self._make_room(len(block)) and not vital:
+                    return self._refuse(made)
+                length, after, others = len(block), first + len(made), others + len(made) - is_call
+            self._sequence, self._others, self._room = after, others, self._room - length
             try:
                 written = os.write(self._fd, block)
             except OSError as error:
+                self._settle(first, len(made), is_call, length)
+                if raised_by_handler(error):
+                    raise
                 return self._failed(error, made)
-            if written != len(block):
-                self._cut()
+            if written != length:
+                self._settle(first, len(made), is_call, length)
                 return self._refuse(made)
-            self._sequence += len(made)
-            self._others += len(made) - is_call
-            self._room -= written
             if self._power:
                 self._sync_now()
             return True
@@ -179,52 +187,61 @@ class ShardWriter:
     def set_room(self, length: int) -> None:
         """From now on append at most `length` bytes, for the sake of the disk: the sync thread looks again and again how many it has left."""
         with self._lock:
-            self._disk_bytes = self.size + length
-            self._limit_to(self._size)
+            if self._fd >= 0:
+                self._disk_bytes = self.size + length
+                limit = self._limit_after(self._earlier)
+                self._limit, self._room = limit, limit - self._size
 
     def close(self) -> None:
         """Sync and close. Later calls are refused and counted."""
         self.sync()
         with self._lock:
             self._close_files()
-            self._limit_to(self._size)
 
     def abandon(self) -> None:
         """Close the descriptors without a sync or a lock: in a forked child, where both belong to the parent."""
         self._renew_lock()
         self._close_files()
-        self._limit_to(self._size)
 
     def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.metrics = _hot_path(self)
 
     # -- under the lock --------------------------------------------------------------------------------------------------------------
 
     def _open_segment(self, segment: int) -> None:
-        fd = _create(self.directory / f"{self.shard}-{segment:06d}.tbj")
+        """Go on in a new segment, which gets its name when it is whole and in use: readers leave a segment when a later one is there."""
+        path = str(self.directory / f"{self.shard}-{segment:06d}.tbj")  # a Path would run code of its own in the calls below
+        draft, fd = f"{path}.{time_ns()}", -1
         header = segment_header(self.run_id, self.shard, segment, self._sequence, time_ns())
         try:
+            fd = _create(draft)
             if os.write(fd, header) != len(header):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            _sync_directory(self.directory)
-        except OSError:
-            os.close(fd)
-            (self.directory / f"{self.shard}-{segment:06d}.tbj").unlink(missing_ok=True)
+            before = self._fd, self._segment, self._synced, self._earlier, self._limit, self._room
+            earlier = self.size if self._fd >= 0 else 0
+            limit, room = self._limit_after(earlier), self._limit_after(earlier) - len(header)
+            if 0 < segment <= self._segment:  # a signal handler has begun it meanwhile
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            self._fd, self._segment, self._synced, self._earlier, self._limit, self._room = fd, segment, 0, earlier, limit, room
+            try:
+                os.rename(draft, path)
+            except OSError:
+                self._fd, self._segment, self._synced, self._earlier, self._limit, self._room = before
+                raise
+        except BaseException:
+            if fd < 0 or self._fd != fd:
+                Path(draft).unlink(missing_ok=True)
+                if fd >= 0:
+                    os.close(fd)
             raise
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._earlier += self._size
-        self._fd, self._segment, self._synced = fd, segment, 0
-        self._limit_to(len(header))
+        if before[0] >= 0:
+            os.close(before[0])
+        _sync_directory(self.directory)
 
-    def _limit_to(self, size: int) -> None:
-        """The segment holds `size` bytes; set how many can be appended before something has to be decided (at most none: -1)."""
-        if self._fd < 0:
-            self._limit = size - 1
-        else:
-            self._limit = min(self._segment_bytes, self._max_bytes - self._earlier, self._disk_bytes - self._earlier)
-        self._room = self._limit - size
+    def _limit_after(self, earlier: int) -> int:
+        """How many bytes a segment may hold when those before it hold so many."""
+        return min(self._segment_bytes, self._max_bytes - earlier, self._disk_bytes - earlier)
 
     def _make_room(self, length: int) -> bool:
         """Roll to the next segment if that helps; whether `length` bytes may be written now."""
@@ -239,6 +256,10 @@ class ShardWriter:
         try:
             self._open_segment(segment + 1)
         except OSError as error:
+            if raised_by_handler(error):
+                raise
+            if self._segment != segment:  # a signal handler has begun it meanwhile
+                return True
             self._tell(f"roll {error.errno}", f"the journal cannot begin a new segment: {error.strerror}")
             return error.errno not in FULL
         return True
@@ -261,26 +282,39 @@ class ShardWriter:
         return False
 
     def _failed(self, error: OSError, events: Sequence[Event]) -> bool:
-        if error.errno in FULL:
-            self._cut()
-            return self._refuse(events)
-        self._tell(f"write {error.errno}", f"the journal cannot be written: {error.strerror}; points are refused and counted")
+        if error.errno not in FULL:
+            self._tell(f"write {error.errno}", f"the journal cannot be written: {error.strerror}; points are refused and counted")
         return self._refuse(events)
 
-    def _cut(self) -> None:
-        """After a short write: cut the torn block off, so that the next one follows a whole one."""
+    def _settle(self, first: int, records: int, is_call: bool, length: int) -> None:
+        """After a write that did not return as it should: cut off what there is of the block, and take its numbers back, unless it is whole,
+        and a signal handler raised. Where one has logged meanwhile, the numbers stay missing."""
+        try:
+            there = os.fstat(self._fd).st_size
+        except OSError:
+            there = -1
+        if there >= self._size:
+            return
+        if self._sequence == first + records:
+            self._sequence, self._others, self._room = first, self._others - records + is_call, self._room + length
         try:
             os.ftruncate(self._fd, self._size)
         except OSError as error:
             self._tell("undo", f"a torn block stays in the journal ({error.strerror}); readers pass over it")
-            self._room -= os.fstat(self._fd).st_size - self._size
+            self._room -= max(0, there - self._size)
 
     def _sync_now(self) -> None:
+        size, segment = self._size, self._segment
         try:
             _datasync(self._fd)
-            self._synced = self._size
         except OSError as error:
-            self._rewrite(error)
+            if raised_by_handler(error):
+                raise
+            if self._segment == segment:  # else a signal handler has synced and closed it meanwhile
+                self._rewrite(error)
+        else:
+            if self._segment == segment:
+                self._synced = size
 
     def _sync_failed(self, error: OSError) -> None:
         with self._lock:
@@ -309,15 +343,16 @@ class ShardWriter:
             self._warn(message)
 
     def _close_files(self) -> None:
-        for fd in (self._fd, self._refused_fd):
+        files, size = (self._fd, self._refused_fd), self._size
+        self._fd, self._refused_fd, self._limit, self._room = -1, -1, size - 1, -1
+        for fd in files:
             if fd >= 0:
                 os.close(fd)
-        self._fd = self._refused_fd = -1
 
 
 def _hot_path(writer: ShardWriter) -> Callable[[Mapping[str, Any], int | None], bool]:
     """The function :attr:`ShardWriter.metrics`: a closure, since its variables are read quicker than attributes."""
-    known, encode, acquire, release = writer.known, msgspec.msgpack.Encoder().encode, writer._lock.acquire, writer._lock.release
+    known, encode, lock, head = writer.known, msgspec.msgpack.Encoder().encode, writer._lock, HEADER.size
 
     def metrics(values: Mapping[str, Any], step: int | None) -> bool:
         try:
@@ -326,23 +361,29 @@ def _hot_path(writer: ShardWriter) -> Callable[[Mapping[str, Any], int | None], 
                     return False
             if type(step) is not int and step is not None:
                 return False
-            acquire()  # cheaper than `with`
-            try:
-                sequence = writer._sequence
-                payload = encode(("m", time_ns(), sequence - writer._others, step, values))
-                block = _pack(MAGIC, len(payload), crc32(payload, sequence), sequence) + payload  # from 2**32 on: struct.error
-                room = writer._room - len(block)
-                if room < 0:
+            with lock:
+                first = writer._sequence
+                payload = encode(("m", time_ns(), first - writer._others, step, values))
+                length = len(payload)
+                block = _pack(MAGIC, length, crc32(payload, first), first) + payload  # from 2**32 on: struct.error
+                length += head
+                room = writer._room - length
+                after = first + 1
+                if room < 0 or writer._sequence != first:  # unequal: a signal handler has logged meanwhile
                     return False
-                if _write(writer._fd, block) != len(block):
-                    writer._cut()
-                    return False
+                writer._sequence = after
                 writer._room = room
-                writer._sequence = sequence + 1
-                return True
-            finally:
-                release()
-        except (TypeError, AttributeError, OverflowError, ValueError, OSError, struct.error):
+                try:
+                    if _write(writer._fd, block) == length:
+                        return True
+                except OSError:
+                    writer._settle(first, 1, True, length)
+                    raise
+                writer._settle(first, 1, True, length)
+                return False
+        except (TypeError, AttributeError, OverflowError, ValueError, OSError, struct.error) as error:
+            if raised_by_handler(error):
+                raise
             return False
 
     return metrics
@@ -360,7 +401,7 @@ def refused(directory: Path, shard: str) -> tuple[int, int]:
     return (calls, values) if magic == REFUSED_MAGIC else (0, 0)
 
 
-def _create(path: Path, append: bool = True) -> int:
+def _create(path: str | Path, append: bool = True) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | (os.O_APPEND if append else 0)
     return os.open(path, flags, 0o600)
 

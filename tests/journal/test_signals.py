@@ -1,0 +1,105 @@
+"""Signal handlers that raise, and that log, at random moments of `log`: nothing that it had returned for is lost, and it never blocks.
+
+Python runs a handler in the main thread between two calls, so also while the journal's lock is held.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trackbridge
+from trackbridge.journal.reader import JournalReader
+from trackbridge.records import End, Metrics
+
+SIGNALS = 500
+PROGRAM = """
+import builtins, faulthandler, json, random, signal, sys
+import trackbridge
+from trackbridge.journal.writer import ShardWriter
+
+faulthandler.dump_traceback_later(60, exit=True)  # it blocks
+folder, handling, signals, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+ShardWriter.__init__.__kwdefaults__["segment_bytes"] = 16_384
+
+
+def handle(number, frame):
+    global left
+    left -= 1
+    if handling != "log":
+        raise getattr(builtins, handling)("by the handler")
+    log()
+    if left > 0:
+        arm()
+
+
+def arm():
+    signal.setitimer(signal.ITIMER_REAL, 10 ** chance.uniform(-5, -2))  # within one call, or within the begin of a segment
+
+
+def log():
+    global calls
+    calls += 1
+    mine = calls
+    trackbridge.log({"plain": mine, "other": str(mine) if mine % 5 == 0 else 0.5}, step=mine)
+    returned.append(mine)
+
+
+chance, left, calls, caught, returned = random.Random(seed), signals, 0, 0, []
+run = trackbridge.init("signals", dir=folder, mode="offline")
+signal.signal(signal.SIGALRM, handle)
+log()
+while left > 0:
+    try:
+        arm()
+        while left > 0:
+            log()
+    except BaseException as error:
+        assert "by the handler" in str(error), error
+        caught += 1
+log()
+trackbridge.finish()
+print(json.dumps({"returned": returned, "caught": caught, "run": str(run.directory)}))
+"""
+
+
+@pytest.mark.parametrize("handling", ["KeyboardInterrupt", "TimeoutError", "RuntimeError", "log"])
+@pytest.mark.parametrize("seed", range(2))
+def test_what_log_returned_for_is_there_once(tmp_path: Path, handling: str, seed: int) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), handling, str(SIGNALS), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = json.loads(done.stdout)
+    assert said["caught"] == (0 if handling == "log" else SIGNALS), "each exception reaches the caller"
+    reader = JournalReader(Path(said["run"]))
+    records = list(reader)
+    assert (reader.missing, reader.damage) == (0, [])
+    assert [record.sequence for record in records] == list(range(len(records)))
+    calls = [record.event for record in records if isinstance(record.event, Metrics)]
+    assert len(list((Path(said["run"]) / "journal").glob("*.tbj"))) > 10, "segments began meanwhile"
+    steps = [event.step for event in calls]
+    assert len(steps) == len(set(steps))
+    assert set(said["returned"]) <= set(steps)
+    assert [event.call for event in calls] == list(range(len(calls)))
+    assert isinstance(records[-1].event, End)
+
+
+def test_an_interrupted_wait_at_the_end_is_told_and_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C while `finish` waits for a tracker; at the end of the process it is called again."""
+
+    def interrupted(seconds: float) -> bool:
+        raise KeyboardInterrupt
+
+    run = trackbridge.init("signals", dir=tmp_path, mode="offline")
+    monkeypatch.setattr(run._forwarding, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.finish()
+    assert "finished" in capsys.readouterr().err
+    assert not run.finish().finished_in_time
+    assert capsys.readouterr().err == ""
