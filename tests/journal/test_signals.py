@@ -88,6 +88,38 @@ def test_what_log_returned_for_is_there_once(tmp_path: Path, handling: str, seed
     assert isinstance(records[-1].event, End)
 
 
+FINISHING = """
+import faulthandler, random, signal, sys
+import trackbridge
+
+faulthandler.dump_traceback_later(60, exit=True)  # it blocks
+chance = random.Random(0)
+signal.signal(signal.SIGALRM, lambda number, frame: trackbridge.finish())
+for trial in range(100):
+    run = trackbridge.init("signals", id=f"run-{trial}", dir=sys.argv[1], mode="offline")
+    signal.setitimer(signal.ITIMER_REAL, 10 ** chance.uniform(-5, -3))
+    step = 0
+    while not run._finished:
+        run.log({"plain": step, "other": str(step) if step % 5 == 0 else 0.5}, step=step)
+        step += 1
+"""
+
+
+def test_a_handler_finishes_the_run(tmp_path: Path) -> None:
+    """As when a cluster tells a job that its time is over."""
+    done = subprocess.run([sys.executable, "-c", FINISHING, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = sorted(tmp_path.iterdir())
+    assert len(runs) == 100
+    for run in runs:
+        reader = JournalReader(run)
+        records = list(reader)
+        assert isinstance(records[-1].event, End)
+        assert (reader.missing, reader.damage) == (0, [])
+        steps = [record.event.step for record in records if isinstance(record.event, Metrics)]
+        assert steps == list(range(len(steps)))
+
+
 def test_an_interrupted_wait_at_the_end_is_told_and_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,7 +147,8 @@ class ShardWriter:
                 made = events(first - others) if callable(events) else events
                 payload = encode(made)
                 if len(payload) > MAX_PAYLOAD:
-                    raise ValueError(f"one call holds {len(payload) / 2**20:.0f} MiB; a journal block takes 16: log it in parts or as a file")
+                    held = f"{len(payload) / 2**20:.0f} MiB"
+                    raise ValueError(f"one call holds {held}; a journal block takes 16: log it in parts or as a file")
                 block = frame(payload, first)
                 if len(block) > self._room and not self._make_room(len(block)) and not vital:
                     return self._refuse(made)

@@ -148,8 +148,9 @@ def _bare(machine: Machine) -> Machine:
 
 
 def _machine(machine: Machine) -> str:
-    parts = (machine.cpu, f"{machine.cores} cores", f"{number(machine.memory / 1e9)} GB", machine.system, machine.file_system, machine.python)
-    return f"{', '.join(parts)}, TrackBridge {machine.trackbridge}{_commit(machine)}"
+    memory = f"{number(machine.memory / 1e9)} GB"
+    software = f"{machine.system}, {machine.file_system}, {machine.python}, TrackBridge {machine.trackbridge}{_commit(machine)}"
+    return f"{machine.cpu}, {machine.cores} cores, {memory}, {software}"
 
 
 def _commit(machine: Machine) -> str:
