@@ -8,14 +8,10 @@ def raised_by_handler(error: BaseException) -> bool:
 
     Known are handlers that are functions or methods. C code that raises adds no frame of its own, so most errors are told at a glance.
     """
-    trace = error.__traceback__
-    if trace is None or trace.tb_next is None:
+    if error.__traceback__ is None or error.__traceback__.tb_next is None:
         return False
     import signal
+    import traceback
 
     codes = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {None}
-    while trace is not None:
-        if trace.tb_frame.f_code in codes:
-            return True
-        trace = trace.tb_next
-    return False
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))

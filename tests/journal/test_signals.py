@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 import trackbridge
+from trackbridge.journal.blocks import segment_header
 from trackbridge.journal.reader import JournalReader
+from trackbridge.journal.writer import ShardWriter
 from trackbridge.records import End, Metrics
 
 SIGNALS = 500
@@ -135,3 +137,18 @@ def test_an_interrupted_wait_at_the_end_is_told_and_not_repeated(
     assert "finished" in capsys.readouterr().err
     assert not run.finish().finished_in_time
     assert capsys.readouterr().err == ""
+
+
+def test_a_segment_that_was_never_used_ends_nothing(tmp_path: Path) -> None:
+    """As a handler leaves it that raised in the moment before the writer went on in it."""
+    writer = ShardWriter(tmp_path / "journal", "run", "r0-host-1-aa", max_bytes=1 << 20, segment_bytes=600)
+    (tmp_path / "journal" / "r0-host-1-aa-000001.tbj").write_bytes(segment_header("run", "r0-host-1-aa", 1, 0, 0))
+    reader = JournalReader(tmp_path)
+    read = []
+    for step in range(40):
+        assert writer.append([Metrics(step, step, step, {"loss": 0.5})], is_call=True)
+        read += [record.event.step for record in reader.poll() if isinstance(record.event, Metrics)]
+        assert reader.poll() == []
+    writer.close()
+    assert len(list((tmp_path / "journal").glob("*.tbj"))) > 2
+    assert read == list(range(40))

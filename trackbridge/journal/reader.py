@@ -80,16 +80,25 @@ class ShardReader:
             if not segments:
                 return None
             self._segment = segments[0]
-        return self.directory / f"{self.shard}-{self._segment:06d}.tbj"
+        return self._path_of(self._segment)
+
+    def _path_of(self, segment: int) -> Path:
+        return self.directory / f"{self.shard}-{segment:06d}.tbj"
 
     def _later(self) -> list[int]:
-        """The segments after this one."""
+        """The segments after this one, without those that hold no record: they may never be used."""
         assert self._segment is not None
-        return [number for number in self._segments() if number > self._segment]
+        return [number for number in self._segments() if number > self._segment and self._has_records(number)]
+
+    def _has_records(self, segment: int) -> bool:
+        path = self._path_of(segment)
+        with path.open("rb") as file:
+            return path.stat().st_size > blocks.needed(file.read(blocks.HEADER.size), 0)
 
     def _has_ended(self) -> bool:
         """Whether the last whole block of the shard holds its end record, although the reader has not come to it."""
-        path = self.directory / f"{self.shard}-{self._segments()[-1]:06d}.tbj"
+        assert self._segment is not None
+        path = self._path_of([self._segment, *self._later()][-1])
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL))
             found = list(blocks.scan(file.read()))

@@ -104,7 +104,7 @@ class ShardWriter:
         self._warned: set[str] = set()
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._refused_fd = _create(directory / f"{shard}.refused", append=False)  # pwrite appends to a file in append mode
+            self._refused_fd = _open(directory / f"{shard}.refused", os.O_CREAT | os.O_EXCL)  # pwrite would append in append mode
             os.write(self._refused_fd, bytes(4096))
             self._open_segment(0)
         except OSError as error:
@@ -211,33 +211,27 @@ class ShardWriter:
     # -- under the lock --------------------------------------------------------------------------------------------------------------
 
     def _open_segment(self, segment: int) -> None:
-        """Go on in a new segment, which gets its name when it is whole and in use: readers leave a segment when a later one is there."""
+        """Go on in a new segment. It is made under another name, since a signal handler may want the same one meanwhile; the one that is in use
+        first stays. One that has its name and is never used does not end the segment before it, and is replaced at the next attempt."""
         path = str(self.directory / f"{self.shard}-{segment:06d}.tbj")  # a Path would run code of its own in the calls below
-        draft, fd = f"{path}.{time_ns()}", -1
+        draft = f"{path}.{time_ns()}"
         header = segment_header(self.run_id, self.shard, segment, self._sequence, time_ns())
         try:
-            fd = _create(draft)
-            if os.write(fd, header) != len(header):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            before = self._fd, self._segment, self._synced, self._earlier, self._limit, self._room
-            earlier = self.size if self._fd >= 0 else 0
-            limit, room = self._limit_after(earlier), self._limit_after(earlier) - len(header)
-            if 0 < segment <= self._segment:  # a signal handler has begun it meanwhile
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            self._fd, self._segment, self._synced, self._earlier, self._limit, self._room = fd, segment, 0, earlier, limit, room
-            try:
-                os.rename(draft, path)
-            except OSError:
-                self._fd, self._segment, self._synced, self._earlier, self._limit, self._room = before
-                raise
-        except BaseException:
-            if fd < 0 or self._fd != fd:
-                Path(draft).unlink(missing_ok=True)
-                if fd >= 0:
-                    os.close(fd)
-            raise
-        if before[0] >= 0:
-            os.close(before[0])
+            _write_whole(draft, header)
+            if segment and self._segment >= segment:
+                return
+            os.replace(draft, path)
+        finally:
+            Path(draft).unlink(missing_ok=True)
+        fd = _open(path, os.O_APPEND)
+        before, earlier = self._fd, self.size if self._fd >= 0 else 0
+        limit, length = self._limit_after(earlier), len(header)
+        if segment and self._segment >= segment:
+            os.close(fd)
+            return
+        self._fd, self._segment, self._synced, self._earlier, self._limit, self._room = fd, segment, 0, earlier, limit, limit - length
+        if before >= 0:
+            os.close(before)
         _sync_directory(self.directory)
 
     def _limit_after(self, earlier: int) -> int:
@@ -259,8 +253,6 @@ class ShardWriter:
         except OSError as error:
             if raised_by_handler(error):
                 raise
-            if self._segment != segment:  # a signal handler has begun it meanwhile
-                return True
             self._tell(f"roll {error.errno}", f"the journal cannot begin a new segment: {error.strerror}")
             return error.errno not in FULL
         return True
@@ -409,9 +401,22 @@ def refused(directory: Path, shard: str) -> tuple[int, int]:
     return (calls, values) if magic == REFUSED_MAGIC else (0, 0)
 
 
-def _create(path: str | Path, append: bool = True) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | (os.O_APPEND if append else 0)
-    return os.open(path, flags, 0o600)
+def _open(path: str | Path, flags: int) -> int:
+    return os.open(path, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | flags, 0o600)
+
+
+def _write_whole(path: str, data: bytes) -> None:
+    """Write a new file.
+
+    Raises:
+        OSError: there is one, or no room.
+    """
+    fd = _open(path, os.O_CREAT | os.O_EXCL)
+    try:
+        if os.write(fd, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(fd)
 
 
 def _datasync(fd: int) -> None:
