@@ -26,7 +26,7 @@ PAGES = ("report.md", "report.html")
 MODES = ("quick", "full", "smoke")
 STATES = ("running", "interrupted", "finished")
 VERDICTS = ("changed", "not changed", "undecided", "new", "gone", "status changed")
-EXPLAINED = (Status.FAILED, Status.UNSUPPORTED, Status.NEEDS_ACCOUNT, Status.ENDED)
+EXPLAINED = (Status.FAILED, Status.NOT_REACHED, Status.UNSUPPORTED, Status.NEEDS_ACCOUNT, Status.ENDED)
 """Statuses that say in `detail` why there is no value."""
 
 

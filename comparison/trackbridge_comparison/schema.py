@@ -24,6 +24,7 @@ class Status(StrEnum):
     OFFLINE = "measured offline"  # the client alone; its service was not reached
     EMULATED = "measured on an emulator"  # of the vendor's service; says nothing about times, sizes and scale of the service
     FAILED = "failed"  # it ran and failed; `detail` holds the end of its log
+    NOT_REACHED = "not reached in the time limit"  # it ran until then; `detail` says how far it came
     NOT_RUN_QUICK = "not run in quick"  # left out for time
     NOT_RUN_FULL = "not run in full"  # left out for time, by --budget
     NEEDS_ACCOUNT = "not measured here: needs account"  # `detail` has the steps, `command` what measures it then

@@ -2,7 +2,8 @@
 
 Every quantity becomes a number from 0 to 1, *good*: 1 is the best seen within the kind of tool, 0.5 twice as bad. Ratios are shifted by the smallest
 difference that is worth caring about, so that 2 us against 4 us is no factor of two; shares are taken as they are; a growth exponent loses by its
-distance from the best. None is below the floor, and what ran and failed has a fixed 0.1. An axis is the geometric mean of its quantities, the total
+distance from the best. None is below the floor, and what ran and failed, or did not
+end within its time limit, has a fixed 0.1. An axis is the geometric mean of its quantities, the total
 that of the axes. What was not measured leaves its axis and lowers the coverage; below a coverage of 80 % there is no total. A tool that changes a
 value in a way that its adapter does not declare has failed the gate: its fidelity counts as failed.
 
@@ -140,7 +141,7 @@ class _Row:
 
     def failed(self) -> list[bool]:
         return [
-            cell is not None and (cell.status is Status.FAILED or (self.gated and quantity.axis == "fidelity"))
+            cell is not None and (cell.status in (Status.FAILED, Status.NOT_REACHED) or (self.gated and quantity.axis == "fidelity"))
             for quantity, cell in zip(QUANTITIES, self.cells, strict=True)
         ]
 

@@ -87,7 +87,7 @@ def _writers_spec(backend: str) -> Spec:
 def _growth(one: Spec, sizes: Sequence[int], seconds: Sequence[float], what: str, stopped: str) -> Finding:
     """The exponent over the sizes that were reached."""
     if len(seconds) < 2:
-        return Finding(one.id, status=Status.FAILED, detail=f"fewer than two sizes were reached{stopped}")
+        return Finding(one.id, status=Status.NOT_REACHED, detail=f"fewer than two sizes were reached{stopped}")
     reached = list(sizes[: len(seconds)])
     value = exponent(reached, seconds)
     return Finding(one.id, value, [value], f"seconds {[round(second, 5) for second in seconds]} at {reached} {what}{stopped}")
@@ -107,7 +107,7 @@ def measure_points(bench: Bench, backend: str) -> Iterator[Finding]:
         except TooLong as error:
             stopped = stopped or f"; stopped at {points:,}: {error}"
             for quantity in ("write", "memory", "read"):
-                yield Finding(ids[f"{quantity}_{points}"], status=Status.FAILED, detail=f"not reached: {error}")
+                yield Finding(ids[f"{quantity}_{points}"], status=Status.NOT_REACHED, detail=str(error))
             continue
         reached.append(runs)
         each = [1000 * run.seconds for run in runs]
@@ -147,7 +147,7 @@ def measure_runs(bench: Bench, backend: str) -> Iterator[Finding]:
         if not natives.offers(backend, function):
             yield from unsupported([one], "its client has no such query of local runs")
         elif stopped:
-            yield Finding(one.id, status=Status.FAILED, detail=f"not reached{stopped}")
+            yield Finding(one.id, status=Status.NOT_REACHED, detail=stopped.removeprefix("; "))
         else:
             assert place is not None
             results = [bench.drive(place, verb, *rest) for _ in range(bench.sizes.scale_repeats)]

@@ -10,16 +10,20 @@ from typing import Any
 
 from trackbridge_comparison import natives
 from trackbridge_comparison.bench import NO_CLIENT, Bench, Finding, Job, Place, spec, unsupported
-from trackbridge_comparison.schema import Spec, Way
+from trackbridge_comparison.children import TooLong
+from trackbridge_comparison.schema import Spec, Status, Way
 from trackbridge_comparison.statistics import line
 
 AXIS = "storage"
 TITLE = "Storage"
-METHOD = """Runs of two sizes are written and closed. Bytes a point is the slope between them, a point being one value of one metric; a call logs ten.
-Bytes after one call is what lies there after a run of a single call, with the database where there is one; files is what the smaller run adds to what was
-there. Sizes are apparent, not allocated blocks. Compacted is the slope after the tool's own means for that, in its script (VACUUM of a SQLite file,
+METHOD = """Runs of growing size are written and closed, to 100,000 points or as far as the time box lets the tool come. Bytes a point is the slope between
+the largest two, a point being one value of one metric; a call logs ten. Bytes after one call is what lies there after a run of a single call, with the
+database where there is one; files is what the smallest run adds to what was there. Sizes are apparent, not allocated blocks. Compacted is the slope after the tool's own means for that, in its script (VACUUM of a SQLite file,
 git gc, aim storage prune). Through TrackBridge the tracker also holds the sidecar, a compressed copy of the run's journal; the journal itself, which lies
 beside, is given apart."""
+
+LARGEST = 100_000
+"""Points of the largest run that is written for its size: in a small one the space that a store takes in advance hides what a point takes."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,23 @@ def measure(bench: Bench, backend: str, way: Way) -> Iterator[Finding]:
     if way not in bench.ways(backend):
         yield from unsupported((slope, one_call, files, last), NO_CLIENT)
         return
-    small, large = (written(bench, backend, way, points) for points in bench.sizes.points[:2])
+    runs: list[Written] = []
+    stopped = ""
+    for points in bench.sizes.points:
+        try:
+            if points <= LARGEST:
+                runs.append(written(bench, backend, way, points))
+        except TooLong as error:
+            stopped = f"stopped at {points:,} points: {error}"
+            break
+    if len(runs) < 2:
+        yield from (Finding(one.id, status=Status.NOT_REACHED, detail=stopped) for one in (slope, one_call, files, last))
+        return
+    first, (small, large) = runs[0], runs[-2:]
     yield _slope(slope, small, large, small.bytes, large.bytes)
     least = written(bench, backend, way, bench.sizes.keys)
     yield Finding(one_call.id, float(least.bytes), [float(least.bytes)], f"a run of {least.points} points")
-    yield Finding(files.id, float(small.files), [float(small.files), float(large.files)], "of the smaller run and of the larger")
+    yield Finding(files.id, float(first.files), [float(first.files), float(large.files)], "of the smallest run and of the largest")
     if way is Way.THROUGH:
         yield _slope(last, small, large, small.journal, large.journal)
     elif natives.offers(backend, "compact"):

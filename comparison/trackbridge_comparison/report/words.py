@@ -25,6 +25,7 @@ LOOKS = {
     Status.OFFLINE: Look("◐", "offline"),
     Status.EMULATED: Look("◍", "emulator"),
     Status.FAILED: Look("✖", "failed"),
+    Status.NOT_REACHED: Look("⧖", "not reached"),
     Status.NOT_RUN_QUICK: Look("…", "not run in quick"),
     Status.NOT_RUN_FULL: Look("⋯", "not run in full"),
     Status.NEEDS_ACCOUNT: Look("◇", "needs account"),
