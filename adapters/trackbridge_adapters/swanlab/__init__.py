@@ -12,8 +12,9 @@ fit there are entries ``trackbridge/...`` of the configuration. What JSON cannot
 What changes: numbers and bools become floats, None is dropped; an absent step is the number of the call, a negative one or one beyond 2**48 is
 refused. A file by reference is not listed. When it is uploaded, SwanLab's server is told of infinities as of NaN.
 
-The client's ``init`` leaves threads behind, loses the last seconds at a kill, and never opens a log again. So the log is written by the client's own
-store, whose file is handed to the system at each flush, and copied up to the last flush when a killed Writer is opened again.
+The client's ``init`` leaves threads behind, loses the last seconds at a kill, and never opens a log again. Two of its threads write to the log
+without a lock: at 60,000 points a second the record of one lay within that of the other in 2 of 9 runs of a million points (0.10.3), and its own
+reader ends there. So the log is written by the client's own store, from one thread, whose file is handed to the system at each flush, and copied up to the last flush when a killed Writer is opened again.
 """
 
 from __future__ import annotations
