@@ -80,9 +80,11 @@ def _kept(data: Data, titles: Mapping[str, str]) -> str:
     native, through = list(_cells(data, "durability", "kept_after_kill")), list(_cells(data, "durability", "kept_after_kill_through"))
     if native:
         whole = [cell for cell in native if cell.value == 100]
-        least = min(native, key=lambda cell: cell.value or 0.0)
+        lowest = min(cell.value or 0.0 for cell in native)
+        least = [cell for cell in native if (cell.value or 0.0) == lowest]
+        fewest = f", and the fewest in {' and '.join(titles[cell.spec.backend] for cell in least)}, {_noted(least[0])}"
         text = f"of the calls that had returned before a SIGKILL all were readable in {len(whole)} of {_counted(len(native), 'tracker')}"
-        parts.append(text + ("" if least in whole else f", and the fewest in {titles[least.spec.backend]}, {_noted(least)}"))
+        parts.append(text + ("" if lowest == 100 else fewest))
     if through:
         low = min(cell.value or 0.0 for cell in through)
         parts.append(f"through TrackBridge {'' if low == 100 else 'at least '}{percent(low)} % (after sync)")
