@@ -179,7 +179,6 @@ class Comparison:
             command += [f"--{mode}"]
         self._bench = Bench(work, SIZES[mode], tuple(backends), seed, cache, command=command, keep=self._keep)
         everything = [*experiments.jobs(self._bench), *probes.jobs(self._bench)]
-        self._resumes = begun is not None
         self.data = begun or self._plan(everything, seed)
         there = {cell.spec.id for cell in self.data.cells if cell.status is not Status.FAILED and not cell.status.left_out}
         self._wanted = frozenset(spec.id for spec in self.data.planned if spec.id not in there)
@@ -250,7 +249,7 @@ class Comparison:
             with self._lock:
                 self.data.cells = [cell for cell in self.data.cells if cell.spec.id not in self._wanted]
                 self.data.state = "running"
-                if self._resumes and self._jobs:
+                if self._options.resume and self._jobs:
                     self.data.resumed.append(Sitting(time=_now(), machine=describe(self._bench.work)))
                 self._save()
             self._prepare()

@@ -59,7 +59,7 @@ class ShardReader:
             path = self._path()
             if path is None:
                 return []
-            settled = over or bool(self._later())
+            settled = over or self._following() is not None
             found = self._read_segment(path, settled, limit)
             if not found and not settled and self._offset < path.stat().st_size and self._has_ended():
                 found = self._read_segment(path, True, limit)  # a damaged place before the end record: nothing more will come
@@ -85,10 +85,15 @@ class ShardReader:
     def _path_of(self, segment: int) -> Path:
         return self.directory / f"{self.shard}-{segment:06d}.tbj"
 
-    def _later(self) -> list[int]:
+    def _later(self) -> Iterator[int]:
         """The segments after this one, without those that hold no record: they may never be used."""
         assert self._segment is not None
-        return [number for number in self._segments() if number > self._segment and self._has_records(number)]
+        current = self._segment
+        return (number for number in self._segments() if number > current and self._has_records(number))
+
+    def _following(self) -> int | None:
+        """The first of the later segments."""
+        return next(self._later(), None)
 
     def _has_records(self, segment: int) -> bool:
         path = self._path_of(segment)
@@ -98,7 +103,7 @@ class ShardReader:
     def _has_ended(self) -> bool:
         """Whether the last whole block of the shard holds its end record, although the reader has not come to it."""
         assert self._segment is not None
-        path = self._path_of([self._segment, *self._later()][-1])
+        path = self._path_of(max(self._later(), default=self._segment))
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL))
             found = list(blocks.scan(file.read()))
@@ -107,10 +112,10 @@ class ShardReader:
 
     def _advance(self, path: Path) -> bool:
         """Go to the next segment when this one is read to its end and a later one exists."""
-        later = self._later()
-        if not later or self._offset < path.stat().st_size:
+        following = self._following()
+        if following is None or self._offset < path.stat().st_size:
             return False
-        self._segment, self._offset = later[0], 0
+        self._segment, self._offset = following, 0
         return True
 
     def _read_segment(self, path: Path, over: bool, limit: int) -> list[Record]:
@@ -139,7 +144,7 @@ class ShardReader:
                     break
                 block = blocks.following(data, offset + 1)
                 stop = block.offset if block else len(data) if whole else max(offset + 1, len(data) - len(blocks.MAGIC) + 1)
-                torn = block is None and whole and blocks.needed(data, offset) > len(data) - offset and not self._later()
+                torn = block is None and whole and blocks.needed(data, offset) > len(data) - offset and self._following() is None
                 self.damage.append(Damage(path.name, self._offset + offset, stop - offset, torn))
                 if block is None:
                     offset = stop

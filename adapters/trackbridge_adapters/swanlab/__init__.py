@@ -14,7 +14,8 @@ refused. A file by reference is not listed. When it is uploaded, SwanLab's serve
 
 The client's ``init`` leaves threads behind, loses the last seconds at a kill, and never opens a log again. Two of its threads write to the log
 without a lock: at 60,000 points a second the record of one lay within that of the other in 2 of 9 runs of a million points (0.10.3), and its own
-reader ends there. So the log is written by the client's own store, from one thread, whose file is handed to the system at each flush, and copied up to the last flush when a killed Writer is opened again.
+reader ends there. So the log is written from one thread by the client's own store, whose file is handed to the system at each flush, and copied up to
+the last flush when a killed Writer is opened again.
 """
 
 from __future__ import annotations

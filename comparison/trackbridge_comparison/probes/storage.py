@@ -18,9 +18,9 @@ AXIS = "storage"
 TITLE = "Storage"
 METHOD = """Runs of growing size are written and closed, to 100,000 points or as far as the time box lets the tool come. Bytes a point is the slope between
 the largest two, a point being one value of one metric; a call logs ten. Bytes after one call is what lies there after a run of a single call, with the
-database where there is one; files is what the smallest run adds to what was there. Sizes are apparent, not allocated blocks. Compacted is the slope after the tool's own means for that, in its script (VACUUM of a SQLite file,
-git gc, aim storage prune). Through TrackBridge the tracker also holds the sidecar, a compressed copy of the run's journal; the journal itself, which lies
-beside, is given apart."""
+database where there is one; files is what the smallest run adds to what was there. Sizes are apparent, not allocated blocks. Compacted is the slope
+after the tool's own means for that, in its script (VACUUM of a SQLite file, git gc, aim storage prune). Through TrackBridge the tracker also holds the
+sidecar, a compressed copy of the run's journal; the journal itself, which lies beside, is given apart."""
 
 LARGEST = 100_000
 """Points of the largest run that is written for its size: in a small one the space that a store takes in advance hides what a point takes."""
