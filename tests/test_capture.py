@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import types
 from pathlib import Path
 
@@ -154,12 +155,21 @@ def test_a_sample_that_comes_after_the_end_is_not_taken(sampled: None) -> None:
     assert run._journal.refused_calls == 0
 
 
-def test_the_first_shares_of_time_are_those_of_the_first_interval(sampled: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture, "INTERVAL", 0.5)
-    run = trackbridge.init("p")
-    until(lambda: samples(run))  # which keeps this process busy
-    trackbridge.finish()
-    assert samples(run)[0].values["system/process_cpu_utilization_percentage"] > 0
+class Busy(threading.Event):
+    """Whose wait is a fifth of a second of work, however much of the machine others have."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        end = time.process_time() + 0.2
+        while time.process_time() < end:
+            pass
+        return False
+
+
+def test_the_first_shares_of_time_are_those_of_the_first_interval(tmp_path: Path) -> None:
+    taken: list[dict[str, float]] = []
+    capture.System().start(tmp_path, lambda values, number: taken.append(values) or False, Busy())
+    until(lambda: taken)
+    assert taken[0]["system/process_cpu_utilization_percentage"] > 0
 
 
 def test_a_forked_child_samples_nothing_and_the_parent_goes_on(sampled: None) -> None:

@@ -98,10 +98,19 @@ def test_a_heading_sorts_and_what_has_no_value_stays_last(page: Any, data: Data)
     assert tools(table) == [*order[::-1], "juliett"]
 
 
+def test_nothing_moves_when_a_table_begins_to_work(page: Any) -> None:
+    sizes = "table => [...table.rows].map(row => [...row.cells].map(cell => [cell.offsetWidth, cell.offsetHeight]))"
+    for axis in QUANTITIES:
+        table = page.locator(f"table[data-axis={axis}]").first
+        before = table.evaluate(sizes)
+        assert near(page, f"table[data-axis={axis}]").evaluate(sizes) == before
+
+
 def near(page: Any, selector: str) -> Any:
-    """The first such table, scrolled to: tables begin to work when they come near."""
+    """The first such table, scrolled to, and at work: tables begin when they come near."""
     table = page.locator(selector).first
     table.scroll_into_view_if_needed()
+    table.locator("button.open[aria-label]").first.wait_for(state="attached")
     return table
 
 
@@ -190,7 +199,6 @@ def test_evidence_opens_by_mouse(page: Any, data: Data) -> None:
 def test_evidence_opens_by_keyboard_and_gives_the_focus_back(page: Any) -> None:
     table = near(page, "table[data-axis=overhead]")
     first = table.locator("button.open").first
-    page.wait_for_function("() => document.querySelectorAll('table[data-axis=overhead] button.open[tabindex=\"-1\"]').length > 0")
     assert table.locator("button.open[tabindex='0']").count() == 1, "one stop of Tab in a table"
     first.focus()
     for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowLeft"):
@@ -236,7 +244,7 @@ def test_a_score_opens_its_parts(page: Any, data: Data) -> None:
 def test_a_cell_that_was_not_run_shows_the_last_full_run_and_its_date(page: Any, data: Data) -> None:
     id = data.earlier[0].spec.id
     backend, axis, _ = id.split("/")
-    shown = page.locator(f"table[data-axis={axis}] tr[data-key={backend}] button.earlier").first
+    shown = near(page, f"table[data-axis={axis}]").locator(f"tr[data-key={backend}] button.earlier").first
     assert "2025-12-24" in shown.inner_text()
     assert "77.5" in shown.inner_text()
     assert "not run in" in shown.inner_text()
@@ -259,7 +267,7 @@ def test_hostile_texts_are_inert(chromium: Any, tmp_path: Path) -> None:
         assert page.locator("img, iframe, object, embed, link").count() == 0
         page.evaluate(OPEN)
         for table in ("lecture", "cell", "item", "score"):
-            page.locator(f"table[data-view={table}] button.open").first.click()
+            near(page, f"table[data-view={table}]").locator("button.open").first.click()
             dialog = page.get_by_role("dialog")
             assert dialog.locator("script, img").count() == 0
             if table in ("lecture", "cell"):
