@@ -21,6 +21,7 @@ from trackbridge import environments, registry
 from trackbridge.adapters import Target
 from trackbridge.errors import BackendError
 from trackbridge_comparison import children, natives, services, tools
+from trackbridge_comparison.engines import Engine, Here
 from trackbridge_comparison.portable import portable
 from trackbridge_comparison.schema import SUFFIX, Experiment, Item, Spec, Status, Way
 
@@ -181,7 +182,8 @@ def nowhere(kept: Experiment | list[Item]) -> None:
 
 @dataclass(frozen=True)
 class Bench:
-    """`deadline`: the value of the monotonic clock at which the job has to be over; `keep` is given what is no cell; `log` is the job's."""
+    """`deadline`: the value of the monotonic clock at which the job has to be over; `keep` is given what is no cell; `log` is the job's; `engine`
+    runs what may run elsewhere."""
 
     work: Path
     sizes: Sizes
@@ -192,6 +194,7 @@ class Bench:
     command: Sequence[str] = ()
     keep: Callable[[Experiment | list[Item]], None] = nowhere
     log: Log | None = None
+    engine: Engine = field(default_factory=Here)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _known: dict[Any, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -234,8 +237,15 @@ class Bench:
 
     # -- fresh processes -----------------------------------------------------------------------------------------------------------------
 
-    def run(self, command: Sequence[str], work: Path, variables: Mapping[str, str] | None = None, at_most: float = float("inf")) -> str:
-        """Run a child in the folder `work`; what it printed.
+    def run(
+        self,
+        command: Sequence[str],
+        work: Path,
+        variables: Mapping[str, str] | None = None,
+        at_most: float = float("inf"),
+        engine: Engine | None = None,
+    ) -> str:
+        """Run a child in the folder `work`, on this machine or by `engine`; what it printed.
 
         Raises:
             ChildFailed: it ended with an error.
@@ -244,7 +254,7 @@ class Bench:
         """
         printed, boxed = "", at_most < self.left()
         try:
-            printed = children.run(command, work, self.left(at_most), self.variables(work, variables))
+            printed = (engine or Here()).run(command, work, self.left(at_most), self.variables(work, variables))
         except children.OutOfTime as error:
             if boxed and not children.stopping():
                 raise children.TooLong(str(error)) from error

@@ -41,11 +41,12 @@ from trackbridge_comparison import (
     tools,
 )
 from trackbridge_comparison.bench import SIZES, Bench, Job
+from trackbridge_comparison.engines import ENGINE, ENGINES, Engine
 from trackbridge_comparison.machine import describe
 from trackbridge_comparison.progress import Display
 from trackbridge_comparison.report import brief, view
 from trackbridge_comparison.report.words import shown, spread
-from trackbridge_comparison.schedule import SIDE_BY_SIDE, Limits, Schedule
+from trackbridge_comparison.schedule import Limits, Schedule
 from trackbridge_comparison.schema import Cell, Data, Experiment, Item, Sitting, Spec, Status, Task
 
 PROGRAM = "python -m trackbridge.compare"
@@ -83,11 +84,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--separate", action="store_true", help="train each experiment once for each backend alone, and measure nothing else"
     )
+    parser.add_argument(
+        "--engine", choices=ENGINES, default=ENGINE, help="where --separate trains: here, or on a Ray cluster that shares this folder"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--quick", dest="mode", action="store_const", const="quick", help="at most twenty minutes (the default)")
     mode.add_argument("--full", dest="mode", action="store_const", const="full", help="more repeats, larger sizes: at most six hours")
     mode.add_argument("--smoke", dest="mode", action="store_const", const="smoke", help="tiny sizes that test the comparison itself")
-    parser.add_argument("--out", type=Path, help=f"folder of the report ({RESULTS}/quick or /full; with --only a folder of the cache)")
+    parser.add_argument(
+        "--out", type=Path, help=f"folder of the report ({RESULTS}/quick or /full; of a part, such as --only, a folder of the cache)"
+    )
     parser.add_argument("--budget", type=float, metavar="SECONDS", help=f"for all of it ({QUICK_SECONDS:.0f} for each backend of --quick)")
     parser.add_argument("--seed", type=int, help="of the kill times and the order of measurements (random)")
     parser.add_argument(
@@ -101,7 +107,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options.mode = options.mode or "quick"
     options.backends = _names(options.backends)
     options.axes = _names(options.axes)
-    options.out = options.out or (RESULTS / options.mode if not options.only else None)
+    if options.engine != ENGINE and not options.separate:
+        parser.error("--engine is for --separate: whatever else is measured is measured on this machine")
+    options.part = bool(options.only or options.axes or options.separate)
+    options.out = options.out or (RESULTS / options.mode if not options.part else None)
     return options
 
 
@@ -126,12 +135,13 @@ def main(arguments: Sequence[str]) -> int:
         begun = _begun(out) if options.resume else None
         for name in begun.backends if begun else options.backends:
             registry.get(name)
+        engine = ENGINES[options.engine]()
     except TrackBridgeError as error:
         console.print(f"compare: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
     work = _work(cache)
     try:
-        return Comparison(options, console, cache, work, out, begun, baseline).run()
+        return Comparison(options, console, cache, work, out, engine, begun, baseline).run()
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -165,7 +175,15 @@ class Comparison:
     are counted from."""
 
     def __init__(
-        self, options: argparse.Namespace, console: Console, cache: Path, work: Path, out: Path, begun: Data | None, baseline: Data | None
+        self,
+        options: argparse.Namespace,
+        console: Console,
+        cache: Path,
+        work: Path,
+        out: Path,
+        engine: Engine,
+        begun: Data | None,
+        baseline: Data | None,
     ) -> None:
         self._options, self._console, self._out, self._baseline = options, console, out, baseline
         self._lock = threading.Lock()
@@ -177,7 +195,7 @@ class Comparison:
             command += ["--backends", shlex.quote(",".join(backends))]
         if mode != "quick":
             command += [f"--{mode}"]
-        self._bench = Bench(work, SIZES[mode], tuple(backends), seed, cache, command=command, keep=self._keep)
+        self._bench = Bench(work, SIZES[mode], tuple(backends), seed, cache, command=command, keep=self._keep, engine=engine)
         everything = [*experiments.jobs(self._bench), *probes.jobs(self._bench)]
         self.data = begun or self._plan(everything, seed)
         there = {cell.spec.id for cell in self.data.cells if cell.status is not Status.FAILED and not cell.status.left_out}
@@ -199,6 +217,7 @@ class Comparison:
                     *self._bench.command,
                     *(f"{name} {shlex.quote(one)}" for name, one in chosen),
                     *(["--separate"] if options.separate else []),
+                    *(["--engine", options.engine] if options.engine != ENGINE else []),
                 ]
             ),
             backends=options.backends,
@@ -223,10 +242,9 @@ class Comparison:
 
     def _limit(self, mode: str, backends: int) -> Limits:
         options = self._options
-        named = bool(options.only or options.axes or options.separate)
         if options.budget is not None:
-            return Limits(total=options.budget, long=mode != "quick" or named)
-        if named or mode == "smoke":
+            return Limits(total=options.budget, long=mode != "quick" or options.part)
+        if options.part or mode == "smoke":
             return Limits()
         if mode == "full":
             return Limits(total=FULL_SECONDS)
@@ -286,7 +304,7 @@ class Comparison:
 
     def _measure(self) -> None:
         self._began = time.monotonic()
-        shares = {job.name: 1 if job.alone else SIDE_BY_SIDE for job in self._jobs}
+        shares = {job.name: 1 if job.alone else self._bench.engine.at_once for job in self._jobs}
         will_run = [job for job in self._jobs if self._limits.long or not job.long]
         estimates = [(job.name, self._memory.estimate(job.name, job.estimate) / shares[job.name]) for job in will_run]
         with Display(self._console, estimates, None if self._limits.total == inf else self._limits.total) as display:
@@ -347,7 +365,7 @@ class Comparison:
 
     def _conclude(self, paths: Sequence[Path]) -> None:
         print_summary(self.data, self._console)
-        if self._options.only:
+        if self._options.part:
             self._compare_with_last()
         say = self._console.print
         for problem in self.data.problems():

@@ -19,8 +19,9 @@ import msgspec
 
 import trackbridge
 from trackbridge.errors import BackendError
-from trackbridge_comparison import children
+from trackbridge_comparison import children, tools
 from trackbridge_comparison.bench import Bench, Finding, Job
+from trackbridge_comparison.engines import Engine, Here
 from trackbridge_comparison.schema import TIME, Experiment, ExperimentRun, Readback, Spec, Status, Way
 
 AXIS = "experiments"
@@ -68,13 +69,18 @@ def _job(bench: Bench, name: str, workload: Workload, backends: tuple[str, ...],
 
     def run(bench: Bench, wanted: frozenset[str]) -> Iterator[Finding]:
         chosen = [backend for backend in backends if any(spec.id in wanted for spec in _specs(backend, name))]
-        experiment = conduct(bench, name, workload, chosen)
+        experiment = conduct(bench, name, workload, chosen, bench.engine if _movable(name, backends) else Here())
         bench.keep(experiment)
         for backend in chosen:
             yield from findings(experiment, backend)
 
     task = f"{AXIS}/{name}" + (f"/{backends[0]}" if name.endswith(SEPARATE) else "")
     return Job(task, specs, run, estimate, alone=False, backends=backends)
+
+
+def _movable(name: str, backends: tuple[str, ...]) -> bool:
+    """Whether another machine that shares the folders can train it: emulators listen on this one's loopback."""
+    return name.endswith(SEPARATE) and not any(tools.entry(backend).emulator for backend in backends)
 
 
 def _specs(backend: str, name: str) -> tuple[Spec, Spec]:
@@ -85,8 +91,8 @@ def _specs(backend: str, name: str) -> tuple[Spec, Spec]:
     )
 
 
-def conduct(bench: Bench, name: str, workload: Workload, backends: list[str]) -> Experiment:
-    """Train with `backends` attached, then read back from each. One whose store cannot be made takes no part, and says why.
+def conduct(bench: Bench, name: str, workload: Workload, backends: list[str], engine: Engine) -> Experiment:
+    """Train by `engine` with `backends` attached, then read back from each. One whose store cannot be made takes no part, and says why.
 
     Raises:
         ChildFailed: the training script failed.
@@ -109,7 +115,7 @@ def conduct(bench: Bench, name: str, workload: Workload, backends: list[str]) ->
         "WANDB_DIR": str(work),
     }
     began, started = datetime.now(UTC), monotonic()
-    bench.run([sys.executable, *arguments], work, variables)
+    bench.run([sys.executable, *arguments], work, variables, engine=engine)
     seconds = monotonic() - started
     infos = list(trackbridge.runs(f"journal:{work / 'journals'}"))
     folders = [work / "journals" / info.id for info in infos]

@@ -1,4 +1,4 @@
-"""Runs the jobs: first those that may share the machine, two at a time, then those that measure times, one by one; all within the budget."""
+"""Runs the jobs: first those that may share the machine, some at a time, then those that measure times, one by one; all within the budget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from trackbridge_comparison.children import OutOfTime
 from trackbridge_comparison.portable import excerpt
 from trackbridge_comparison.schema import TIME, Cell, Spec, Status, Task
 
-SIDE_BY_SIDE = 2
 LOGS, LOCKS = "logs", "locks"
 """Folders of the report: what tasks printed, and the requirements that environments were made from."""
 
@@ -103,10 +102,10 @@ class Schedule:
 
     def _side_by_side(self, todo: list[Job]) -> None:
         running: dict[Future[None], Job] = {}
-        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        with ThreadPoolExecutor(self._bench.engine.at_once) as pool:
             try:
                 while True:
-                    while len(running) < SIDE_BY_SIDE and (job := self._next(todo, list(running.values()))):
+                    while len(running) < self._bench.engine.at_once and (job := self._next(todo, list(running.values()))):
                         todo.remove(job)
                         running[pool.submit(self._do, job)] = job
                     if not running:
@@ -133,11 +132,14 @@ class Schedule:
         return self._memory.estimate(job.name, job.estimate)
 
     def _left(self, job: Job) -> float:
-        """Seconds that the job may take, by what its backend has left; one that shares the machine takes half of what it lasts."""
+        """Seconds that the job may take, by what its backend has left; one that shares the machine takes its share of what it lasts."""
         if len(job.backends) != 1:
             return float("inf")
         left = self._limits.backend - self._spent.get(job.backends[0], 0.0)
-        return left * (1 if job.alone else SIDE_BY_SIDE)
+        return left * self._shared_by(job)
+
+    def _shared_by(self, job: Job) -> int:
+        return 1 if job.alone else self._bench.engine.at_once
 
     def _leave_out(self, job: Job) -> None:
         estimate = self._estimate(job)
@@ -179,7 +181,7 @@ class Schedule:
                 self._took[job.name] = round(seconds, 2)
             if len(job.backends) == 1:
                 spent = self._spent.get(job.backends[0], 0.0)
-                self._spent[job.backends[0]] = spent + seconds / (1 if job.alone else SIDE_BY_SIDE)
+                self._spent[job.backends[0]] = spent + seconds / self._shared_by(job)
         task = Task(job.name, outcome, round(seconds, 2), round(estimate, 2))
         self._note(task)
         self._listener.end(job, task)

@@ -1,30 +1,21 @@
 """The same tasks on a Ray cluster of several nodes on this machine."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from tests import ray_cluster
+from tests.ray_cluster import NODES
+
 from .sweeps import statuses, sweep
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'trackbridge[ray]'")
-
-NODES = 2
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'trackbridge[ray]'")
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch, with_tiny: None) -> Iterator[Any]:
-    """A head that computes nothing, and nodes with a core each."""
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    for _ in range(NODES):
-        nodes.add_node(num_cpus=1)
-    ray.init(address=nodes.address, log_to_driver=False)
-    yield nodes
-    ray.shutdown()
-    nodes.shutdown()
+def cluster(monkeypatch: pytest.MonkeyPatch, with_tiny: None) -> Iterator[None]:
+    with ray_cluster.cluster(monkeypatch):
+        yield
 
 
 @pytest.mark.usefixtures("cluster")
