@@ -92,7 +92,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     mode.add_argument("--full", dest="mode", action="store_const", const="full", help="more repeats, larger sizes: at most six hours")
     mode.add_argument("--smoke", dest="mode", action="store_const", const="smoke", help="tiny sizes that test the comparison itself")
     parser.add_argument(
-        "--out", type=Path, help=f"folder of the report ({RESULTS}/quick or /full; of a part, such as --only, a folder of the cache)"
+        "--out", type=Path, help=f"folder of the report ({RESULTS}/quick, /full or /separate; of --only and --axes one of the cache)"
     )
     parser.add_argument("--budget", type=float, metavar="SECONDS", help=f"for all of it ({QUICK_SECONDS:.0f} for each backend of --quick)")
     parser.add_argument("--seed", type=int, help="of the kill times and the order of measurements (random)")
@@ -109,8 +109,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options.axes = _names(options.axes)
     if options.engine != ENGINE and not options.separate:
         parser.error("--engine is for --separate: whatever else is measured is measured on this machine")
-    options.part = bool(options.only or options.axes or options.separate)
-    options.out = options.out or (RESULTS / options.mode if not options.part else None)
+    options.part = bool(options.only or options.axes)
+    options.out = options.out or (RESULTS / ("separate" if options.separate else options.mode) if not options.part else None)
     return options
 
 
@@ -242,9 +242,10 @@ class Comparison:
 
     def _limit(self, mode: str, backends: int) -> Limits:
         options = self._options
+        named = options.part or options.separate
         if options.budget is not None:
-            return Limits(total=options.budget, long=mode != "quick" or options.part)
-        if options.part or mode == "smoke":
+            return Limits(total=options.budget, long=mode != "quick" or named)
+        if named or mode == "smoke":
             return Limits()
         if mode == "full":
             return Limits(total=FULL_SECONDS)

@@ -102,11 +102,13 @@ def test_only_one_cell_is_measured_and_the_report_in_results_stays(compared: Pat
     assert "agrees" in printed
 
 
-@pytest.mark.parametrize("part", [["--axes", "storage"], ["--only", "storage"], ["--separate"]])
+@pytest.mark.parametrize("part", [["--axes", "storage"], ["--only", "storage"]])
 def test_a_part_has_no_place_among_the_reports(part: list[str]) -> None:
     assert cli.parse(part).out is None
     assert cli.parse([*part, "--out", "there"]).out == Path("there")
-    assert cli.parse([]).out == cli.RESULTS / "quick"
+    assert [cli.parse(whole).out for whole in ([], ["--full"], ["--separate"])] == [
+        cli.RESULTS / name for name in ("quick", "full", "separate")
+    ]
 
 
 COMMAND = [sys.executable, "-m", "trackbridge.compare", "--backends", "jsonl", "--smoke", "--only", "storage", "--only", "durability"]
