@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
+import enum
+import errno
 import os
+import pickle
+import signal
 import subprocess
 import sys
+import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -170,8 +176,44 @@ def test_what_nothing_can_hold_is_told_once_and_the_rest_is_kept(capsys: pytest.
     assert capsys.readouterr().err.count("Histogram") == 1
 
 
+class Broken:
+    """A value whose library fails when it is asked."""
+
+    shape = ()
+
+    def item(self) -> float:
+        raise RuntimeError("the device is gone")
+
+    def savefig(self, file: Any, format: str) -> None:
+        raise RuntimeError("latex is not installed")
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_one_value_does_not_take_the_others_of_its_call_with_it(tmp_path: Path) -> None:
+    run = trackbridge.init()
+    trackbridge.log(
+        {
+            "loss": 0.5,
+            "device": Broken(),
+            "figure": trackbridge.Figure(Broken()),
+            "absent": trackbridge.Image(tmp_path / "absent.png"),
+            "caption": trackbridge.Image(numpy.zeros((2, 2)), caption="\ud800"),
+            "image": trackbridge.Image(numpy.zeros((2, 2))),
+        },
+        step=1,
+    )
+    trackbridge.finish()
+    assert points(run) == {"loss": [0.5]}
+    assert [item.key for item in trackbridge.read(run.directory).media] == ["image"]
+    assert reasons(run) == {"unsupported": ["absent", "caption", "device", "figure"]}
+
+
 def test_strict_raises() -> None:
     trackbridge.init(strict=True)
+    with pytest.raises(SettingsError, match="'caption' cannot be logged: UnicodeEncodeError"):
+        trackbridge.log({"caption": trackbridge.Image(numpy.zeros((2, 2)), caption="\ud800")})
     with pytest.raises(SettingsError, match="'array' cannot be logged"):
         trackbridge.log({"array": numpy.zeros(5)})
     with pytest.raises(SettingsError, match="does not exist"):
@@ -224,6 +266,76 @@ def test_config_and_summary_and_tags() -> None:
     assert data.summary == {"loss": 0.5, "best": 0.9}
     assert data.tags == {"a", "b", "c"}
     assert data.info.notes == "why"
+
+
+def test_what_a_configuration_cannot_hold_is_told_and_the_rest_is_kept() -> None:
+    class Phase(enum.Enum):
+        TRAIN = 1
+
+    @dataclasses.dataclass(slots=True)
+    class Slotted:
+        depth: int = 3
+
+    circle: list[Any] = []
+    circle.append(circle)
+    deep: list[Any] = []
+    for _ in range(55):
+        deep = [deep]
+    run = trackbridge.init(config=Slotted(4))
+    run.config.update(
+        {
+            "lr": 0.1,
+            "circle": circle,
+            "deep": deep,
+            "deeper": [deep],
+            "broken": Broken(),
+            "phase": Phase.TRAIN,
+            "type": Slotted,
+            "big": 2**70,
+            "\ud800": "\ud800",
+        }
+    )
+    run.summary.update({"best": 0.9, "circle": circle})
+    trackbridge.finish()
+    run.config["late"] = 1
+    data = trackbridge.read(run.directory)
+    kept = {"depth": 4, "lr": 0.1, "deep": deep, "phase": "Phase.TRAIN", "type": str(Slotted), "big": 2**70, "\\ud800": "\\ud800"}
+    assert data.config == dict(run.config) == kept
+    assert data.summary == dict(run.summary) == {"best": 0.9}
+    assert reasons(run) == {
+        "unsupported": ["config/broken", "config/circle", "config/deeper", "summary/circle"],
+        "retyped": ["config/phase", "config/type"],
+    }
+
+
+@pytest.mark.parametrize("config", [5, "lr=0.1", [("lr", 0.1)]])
+def test_a_configuration_has_entries(config: Any) -> None:
+    with pytest.raises(SettingsError, match=r"a mapping, an argparse\.Namespace or a dataclass, not (int|str|list)"):
+        trackbridge.init(config=config)
+    assert trackbridge.init(config=argparse.Namespace()).config == {}
+
+
+def test_copies_of_the_configuration_belong_to_no_run() -> None:
+    run = trackbridge.init(config={"lr": 0.1, "net": {"sizes": [1]}})
+    for made in (copy.copy(run.config), copy.deepcopy(run.config), pickle.loads(pickle.dumps(run.config))):
+        assert dict(made) == {"lr": 0.1, "net": {"sizes": [1]}}
+        made.lr = 0.2
+        assert made.lr == 0.2
+    assert run.config.lr == 0.1
+    trackbridge.finish()
+    assert trackbridge.read(run.directory).config["lr"] == 0.1
+
+
+def test_a_large_table_of_large_numbers_comes_back() -> None:
+    run = trackbridge.init()
+    rows = [[2**70, "x" * 1000]] * 1100
+    trackbridge.log({"table": trackbridge.Table(["number", "text"], rows), "loss": 0.5})
+    trackbridge.finish()
+    data = trackbridge.read(run.directory)
+    (media,) = data.media
+    assert media.file is not None, "over 1 MiB"
+    assert data.info.inline(media)["rows"] == rows
+    assert points(run) == {"loss": [0.5]}
 
 
 def test_summary_rules() -> None:
@@ -313,6 +425,50 @@ def test_logging_after_the_end_is_refused_and_told(capsys: pytest.CaptureFixture
     run.summary["x"] = 1
     assert points(run) == {"a": [1]}
     assert capsys.readouterr().err.count("is finished") == 1
+
+
+def test_what_comes_while_finish_waits_is_refused_and_begins_no_other_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From another thread, and from a forked child, which has not the thread that holds the lock."""
+    run = trackbridge.init()
+    trackbridge.log({"a": 1})
+    children: list[int] = []
+
+    def late() -> None:
+        trackbridge.log({"late": 1})
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            trackbridge.log({"child": 1})
+            trackbridge.current()
+            os._exit(0)
+        children.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    def wait(seconds: float) -> bool:
+        thread = threading.Thread(target=late)
+        thread.start()
+        thread.join(60)
+        return not thread.is_alive()
+
+    monkeypatch.setattr(run._forwarding, "wait", wait)
+    assert trackbridge.finish().delivered
+    assert children == [0]
+    assert points(run) == {"a": [1]}
+    assert [info.id for info in trackbridge.runs()] == [run.id]
+
+
+def test_the_end_comes_also_where_no_more_files_can_be_opened(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trackbridge.init()
+    trackbridge.log({"a": 1})
+
+    def dup(fd: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup", dup)
+        run._journal.sync()
+        assert trackbridge.finish().delivered
+    assert "cannot be synced now: Too many open files" in capsys.readouterr().err
+    assert points(run) == {"a": [1]}
 
 
 def test_typed_values(tmp_path: Path) -> None:

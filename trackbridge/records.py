@@ -197,7 +197,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             LookupError: see :meth:`content`.
         """
-        return media.inline if media.file is None else msgspec.msgpack.decode(self.content(media.file).read_bytes())
+        return media.inline if media.file is None else unpack(self.content(media.file).read_bytes())
 
 
 BIG_INTEGER = 1
@@ -221,6 +221,23 @@ def _extension(code: int, data: memoryview) -> Any:
     if code == BIG_INTEGER and len(data) <= 4096:
         return int(bytes(data))
     return msgspec.msgpack.Ext(code, bytes(data))
+
+
+def pack(value: Any) -> bytes:
+    """A structure of dicts, lists and scalars as msgpack. Integers of any size are kept.
+
+    Raises:
+        TypeError, ValueError: something else is in it, or a text that is no UTF-8.
+    """
+    try:
+        return _ENCODER.encode(value)
+    except OverflowError:
+        return _ENCODER.encode(big_integers(value))
+
+
+def unpack(data: bytes) -> Any:
+    """What :func:`pack` made `data` of."""
+    return msgspec.msgpack.decode(data, ext_hook=_extension)
 
 
 _DECODER = msgspec.msgpack.Decoder(list[KNOWN], ext_hook=_extension)

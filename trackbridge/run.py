@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import os
 import sys
 import threading
@@ -19,6 +20,7 @@ from trackbridge import files, identity
 from trackbridge.deviations import Deviation, Ledger, Reason
 from trackbridge.errors import SettingsError, TrackBridgeError
 from trackbridge.journal import sync
+from trackbridge.journal.blocks import MAX_DEPTH
 from trackbridge.journal.writer import ShardWriter
 from trackbridge.records import (
     Artifact,
@@ -35,6 +37,7 @@ from trackbridge.records import (
     Status,
     Summary,
     Tags,
+    pack,
 )
 from trackbridge.redact import Redactor
 from trackbridge.report import Report, TargetReport
@@ -234,6 +237,11 @@ class Run:
             warn(str(report))
         return report
 
+    @property
+    def ended(self) -> bool:
+        """Whether ``finish`` has returned; while it waits, what another thread logs is refused, and begins no other run."""
+        return self._report is not None
+
     def __enter__(self) -> Run:
         return self
 
@@ -301,24 +309,23 @@ class Run:
         flat = self._flatten(values, deviations)
         at = self._step(step, deviations)
         scalars: dict[str, Any] = {}
-        contents: dict[str, Content] = {}
+        contents: dict[str, tuple[Content, Any, FileRef | None]] = {}
+
+        def sort(key: str, value: Any) -> None:
+            found = self._held(key, value, deviations)
+            if isinstance(found, Content):
+                contents[key] = found, *self._store(key, found)
+            else:
+                scalars[key] = found
+
         for key, value in flat.items():
-            try:
-                self._sort(key, value, scalars, contents, deviations)
-            except (SettingsError, TypeError, ValueError, OverflowError) as error:
-                if raised_by_handler(error):
-                    raise
-                if self._settings.strict:
-                    raise SettingsError(f"{key!r} cannot be logged: {error}") from error
-                deviations.append(Deviation(Reason.UNSUPPORTED, key, 1, str(error)[:200]))
+            self._each(key, deviations, sort, key, value)
         now = time.time_ns()
-        stored = {key: self._store(key, content, deviations) for key, content in contents.items()}
         noted = self._noted(deviations)
 
         def events(call: int) -> list[Event]:
             made: list[Event] = [Metrics(now, call, at, scalars)] if scalars else []
-            for key, content in contents.items():
-                inline, ref = stored[key]
+            for key, (content, inline, ref) in contents.items():
                 made.append(Media(now, call, at, key, content.kind, content.format, inline, ref, content.meta))
             return made + noted
 
@@ -327,6 +334,18 @@ class Run:
         known = self._journal.known
         if len(known) < _KNOWN_KEYS and not self._power:
             known.update(key for key in scalars if key in values)
+
+    def _each(self, subject: str, deviations: list[Deviation], action: Callable[..., Any], *arguments: Any) -> None:
+        """Do `action` for one of several values: where nothing can hold that one, whatever its library raises, the others are kept."""
+        try:
+            action(*arguments)
+        except Exception as error:
+            if raised_by_handler(error):
+                raise
+            why = str(error) if isinstance(error, SettingsError) else f"{type(error).__name__}: {error}"
+            if self._settings.strict:
+                raise SettingsError(f"{subject!r} cannot be logged: {why}") from error
+            deviations.append(Deviation(Reason.UNSUPPORTED, subject, 1, why[:200]))
 
     def _flatten(self, values: Mapping[Any, Any], deviations: list[Deviation], prefix: str = "") -> dict[str, Any]:
         flat: dict[str, Any] = {}
@@ -346,7 +365,7 @@ class Run:
 
     def _key(self, key: Any, deviations: list[Deviation]) -> str:
         name = key if isinstance(key, str) else str(key)
-        clean = name.encode("utf-8", "backslashreplace").decode()
+        clean = utf8(name)
         if clean != key:
             deviations.append(Deviation(Reason.RENAMED, clean, 1, repr(key)[:100]))
         return clean
@@ -368,8 +387,8 @@ class Run:
             deviations.append(Deviation(Reason.STEP_CHANGED, "step", 1, f"{step!r:.80} became {whole}"))
         return whole
 
-    def _sort(self, key: str, value: Any, scalars: dict[str, Any], contents: dict[str, Content], deviations: list[Deviation]) -> None:
-        """Put `value` among the scalars or the contents. Raises SettingsError or TypeError when it is neither."""
+    def _held(self, key: str, value: Any, deviations: list[Deviation]) -> Any:
+        """`value` as a scalar, or the content of a typed one. Raises SettingsError when it is neither."""
         if isinstance(value, TYPED):
             content = value.content()
             if content.kind == "text":
@@ -377,15 +396,13 @@ class Run:
                 if clean != content.inline:
                     deviations.append(Deviation(Reason.REDACTED, key))
                     content = Content("text", "text", inline=clean)
-            contents[key] = content
-            return
+            return content
         try:
             plain = scalar(value)
         except TypeError:
             for kind, mark in ((Figure, "savefig"), (Figure, "to_html"), (Image, "getbands")):
                 if hasattr(value, mark):
-                    contents[key] = kind(value).content()
-                    return
+                    return kind(value).content()
             shape = getattr(value, "shape", None)
             remedy = (
                 "log trackbridge.Histogram(x), Image(x), Table(...) or a scalar of it"
@@ -396,19 +413,21 @@ class Run:
                 f"{type(value).__name__}{f' of shape {tuple(shape)}' if shape else ''} is no value of a metric; {remedy}"
             ) from None
         if isinstance(plain, str):
-            clean = self._redactor.text(plain.encode("utf-8", "backslashreplace").decode())
+            clean = self._redactor.text(utf8(plain))
             if clean != plain:
                 deviations.append(Deviation(Reason.REDACTED, key))
             plain = clean
-        scalars[key] = plain
+        return plain
 
-    def _store(self, key: str, content: Content, deviations: list[Deviation]) -> tuple[Any, FileRef | None]:
+    def _store(self, key: str, content: Content) -> tuple[Any, FileRef | None]:
+        """What of `content` lies in the journal, and the file that holds the rest. Raises what says that it cannot be held."""
+        pack(content.meta)
         store = self.directory / "files"
         if content.path is not None:
             return None, files.add_file(store, content.path, content.path.name)
         if content.data is not None:
             return None, files.add_bytes(store, content.data, f"{files.safe_name(key or '_')}.{content.format}")
-        packed = msgspec.msgpack.encode(content.inline)
+        packed = pack(content.inline)
         if len(packed) > _INLINE_BYTES:
             return None, files.add_bytes(store, packed, f"{files.safe_name(key or '_')}.msgpack")
         return content.inline, None
@@ -423,30 +442,48 @@ class Run:
             if not root.exists():
                 raise SettingsError(f"artifact {text} does not exist")
             refs, uri = [files.add_file(self.directory / "files", file, place) for file, place in files.tree(root)], ""
-        clean, hits = self._redactor.tree(plain(metadata, "metadata", []))
-        for hit in hits:
-            self._deviate(Reason.REDACTED, f"artifact/{hit}")
-        self._append([Artifact(time.time_ns(), name or Path(text).name, type, refs, uri, clean)])
+        deviations: list[Deviation] = []
+        about = self._entries("artifact", metadata, deviations)
+        self._append([Artifact(time.time_ns(), name or Path(text).name, type, refs, uri, about), *self._noted(deviations)])
 
     def _config_changed(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Journal what was set; what is kept of it."""
-        deviations: list[Deviation] = []
-        clean, hits = self._redactor.tree(plain(values, "config", deviations))
-        deviations += [Deviation(Reason.REDACTED, f"config/{hit}") for hit in hits]
-        self._guard(lambda: self._append([Config(time.time_ns(), clean), *self._noted(deviations)], vital=True))
-        return dict(clean)
+        return self._described("config", values, Config)
 
     def _summary_changed(self, values: dict[str, Any]) -> dict[str, Any]:
-        deviations: list[Deviation] = []
-        clean, hits = self._redactor.tree(plain(values, "summary", deviations))
-        deviations += [Deviation(Reason.REDACTED, f"summary/{hit}") for hit in hits]
-        self._guard(lambda: self._append([Summary(time.time_ns(), clean), *self._noted(deviations)], vital=True))
-        return dict(clean)
+        return self._described("summary", values, Summary)
+
+    def _described(self, what: str, values: dict[str, Any], event: type[Config] | type[Summary]) -> dict[str, Any]:
+        """Journal what was set; what is kept of it."""
+        kept: dict[str, Any] = {}
+
+        def change() -> None:
+            deviations: list[Deviation] = []
+            entries = self._entries(what, values, deviations)
+            self._append([event(time.time_ns(), entries), *self._noted(deviations)], vital=True)
+            kept.update(entries)
+
+        self._guard(change)
+        return kept
+
+    def _entries(self, what: str, values: Mapping[Any, Any], deviations: list[Deviation]) -> dict[str, Any]:
+        """`values` as the journal holds them: plain, without secrets, and without what nothing can hold."""
+        kept: dict[str, Any] = {}
+
+        def keep(key: str, value: Any) -> None:
+            clean, hits = self._redactor.tree(plain(value, f"{what}/{key}", deviations), key)
+            pack(clean)
+            kept[key] = clean
+            deviations.extend(Deviation(Reason.REDACTED, f"{what}/{hit}") for hit in hits)
+
+        for key, value in values.items():
+            name = utf8(str(key))
+            self._each(f"{what}/{name}", deviations, keep, name, value)
+        return kept
 
     def _set_tags(self, tags: Iterable[str]) -> None:
         if isinstance(tags, str):
             raise SettingsError(f"tags are a sequence of strings, such as ({tags!r},)")
-        given = tuple(dict.fromkeys(str(tag) for tag in tags))
+        given = tuple(dict.fromkeys(utf8(str(tag)) for tag in tags))
         clean = tuple(self._redactor.text(tag) for tag in given)
         self._tags = clean
         self._append([Tags(time.time_ns(), list(clean))], vital=True)
@@ -508,11 +545,21 @@ class _Changed(MutableMapping[str, Any]):
     def __repr__(self) -> str:
         return repr(self._values)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, also those in other processes, belong to no run."""
+        return _detached, (type(self), self._values)
+
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Set several entries at once."""
-        values = {str(key): value for key, value in dict(other, **more).items()}
+        values = {utf8(str(key)): value for key, value in dict(other, **more).items()}
         if values:
             self._values.update(self._changed(values))
+
+
+def _detached(kind: type[_Changed], values: dict[str, Any]) -> _Changed:
+    mapping = kind(dict)
+    mapping.update(values)
+    return mapping
 
 
 class ConfigMapping(_Changed):
@@ -527,26 +574,48 @@ class SummaryMapping(_Changed):
     _what = "summary"
 
 
-def plain(value: Any, path: str, deviations: list[Deviation]) -> Any:
-    """`value` as dicts with string keys, lists and scalars; what is none of these becomes its text, which is a deviation."""
+def plain(value: Any, path: str, deviations: list[Deviation], depth: int = MAX_DEPTH - 8) -> Any:
+    """`value` as dicts with string keys, lists and scalars; what is none of these becomes its text, which is a deviation.
+
+    Args:
+        depth: levels that it may nest; readers of the journal refuse a block with more than theirs.
+
+    Raises:
+        SettingsError: it nests deeper.
+    """
+    if not depth:
+        raise SettingsError(f"it nests more than {MAX_DEPTH - 8} levels, or holds itself")
     if isinstance(value, Mapping):
-        return {str(key): plain(item, f"{path}/{key}", deviations) for key, item in value.items()}
+        return {utf8(str(key)): plain(item, f"{path}/{key}", deviations, depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item, path, deviations) for item in value]
+        return [plain(item, path, deviations, depth - 1) for item in value]
     if isinstance(value, (set, frozenset)):
-        return [plain(item, path, deviations) for item in sorted(value, key=repr)]
+        return [plain(item, path, deviations, depth - 1) for item in sorted(value, key=repr)]
     if isinstance(value, Path):
         return str(value)
     try:
         result = scalar(value)
     except TypeError:
         if getattr(value, "tolist", None) is not None:
-            return plain(value.tolist(), path, deviations)
-        if hasattr(value, "__dict__") and not callable(value) and vars(value):  # argparse.Namespace, dataclasses
-            return plain({name: item for name, item in vars(value).items() if not name.startswith("_")}, path, deviations)
+            return plain(value.tolist(), path, deviations, depth - 1)
+        fields = {} if callable(value) else public(value)
+        if fields:
+            return plain(fields, path, deviations, depth - 1)
         deviations.append(Deviation(Reason.RETYPED, path, 1, f"{type(value).__name__} became its text"))
         result = str(value)
-    return result.encode("utf-8", "backslashreplace").decode() if isinstance(result, str) else result
+    return utf8(result) if isinstance(result, str) else result
+
+
+def public(value: Any) -> dict[str, Any]:
+    """The fields of an ``argparse.Namespace``, a dataclass or the like; {} of what has none."""
+    if dataclasses.is_dataclass(value):  # one with slots has no __dict__
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: item for name, item in getattr(value, "__dict__", {}).items() if not name.startswith("_")}
+
+
+def utf8(text: str) -> str:
+    """`text`, with what UTF-8 cannot hold (lone surrogates, as in names of files) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _not_plain(values: Mapping[str, Any], step: int | None) -> bool:

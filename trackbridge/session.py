@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from trackbridge import host, identity, settings
 from trackbridge.errors import JournalError, RunNotFound, SettingsError, TrackBridgeError
 from trackbridge.records import Start
 from trackbridge.report import Report
-from trackbridge.run import ConfigMapping, Forwarding, Run, SummaryMapping, warn, warn_once, watch_process
+from trackbridge.run import ConfigMapping, Forwarding, Run, SummaryMapping, public, warn, warn_once, watch_process
 from trackbridge.settings import Settings
 
 _lock = threading.RLock()
@@ -31,7 +31,7 @@ class SilentRun(Run):
         self.id, self.directory, self.implicit = run_id, Path(os.devnull), False
         self.name = self.project = self.group = ""
         self._tags = ()
-        self._finished = False
+        self._finished, self._report = False, None
         self._metrics = lambda values, step: True
         self.config, self.summary = ConfigMapping(dict), SummaryMapping(dict)
         self._forwarding = Forwarding()
@@ -104,11 +104,12 @@ def init(
         JournalError: the directory cannot be written.
     """
     global _current
+    entries = _entries(config)
     with _lock:
         if _current is not None and not _current._finished:
             _make_way(_current)
         given = settings.read()
-        chosen = replace(
+        chosen = dataclasses.replace(
             given,
             backend=given.backend if backend is None else backend,
             dir=str(given.dir if dir is None else dir),
@@ -123,9 +124,7 @@ def init(
         given_tags = [tag.strip() for tag in given.tags.split(",") if tag.strip()]
         if given_tags or tuple(tags):
             run.tags = (*given_tags, *tags)
-        if config is not None:
-            given_config = config if isinstance(config, Mapping) else vars(config)
-            run.config.update({**given_config, **run.config})  # what a launcher chose wins over the script's defaults
+        run.config.update({**entries, **run.config})  # what a launcher chose wins over the script's defaults
         _current = run
         return run
 
@@ -134,16 +133,14 @@ def current() -> Run:
     """The run of this process; one is begun with the defaults when there is none. Never raises."""
     global _current, _silent
     run = _current
-    if run is not None and not run._finished:
+    if run is not None and not run.ended:
         return run
     with _lock:
-        if _current is not None and not _current._finished:
-            return _current
         if _current is not None:
-            return _current  # finished: it says so, once
+            return _current  # one that has begun meanwhile, or is finished: that says so, once
         try:
             given = settings.read()
-            given = replace(given, project=given.project or identity.project())
+            given = dataclasses.replace(given, project=given.project or identity.project())
             run = _begin(given, given.run_id or None, "", "", explicit=False)
             given_tags = [tag.strip() for tag in given.tags.split(",") if tag.strip()]
             if given_tags:
@@ -195,6 +192,19 @@ def finish() -> Report:
 
 
 # -- the beginning of a run --------------------------------------------------------------------------------------------------------------
+
+
+def _entries(config: Any) -> Mapping[str, Any]:
+    """The entries of what ``init`` was given as `config`.
+
+    Raises:
+        SettingsError: it has none.
+    """
+    if config is None or isinstance(config, Mapping):
+        return config or {}
+    if not dataclasses.is_dataclass(config) and not hasattr(config, "__dict__"):
+        raise SettingsError(f"config is a mapping, an argparse.Namespace or a dataclass, not {type(config).__name__}")
+    return public(config)
 
 
 def _make_way(before: Run) -> None:
@@ -340,3 +350,12 @@ def _version() -> str:
         return metadata.version("trackbridge")
     except metadata.PackageNotFoundError:
         return ""
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held the lock, as ``finish`` does while it waits; it is not in the child."""
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -20,7 +20,7 @@ from trackbridge.forward import worker
 from trackbridge.forward.delivery import Delivery
 from trackbridge.forward.state import LeaseFile, State, TargetState
 from trackbridge.journal import reader as reader_module
-from trackbridge.records import Metrics, Record
+from trackbridge.records import Deviations, Metrics, Record, Summary
 
 
 class Clock:
@@ -167,6 +167,20 @@ def test_poison_goes_to_the_dead_letters_and_the_stream_goes_on(tmp_path: Path, 
     assert [letter["reason"] for letter in letters] == ["too odd"] * 4
     assert {row.reason: row.count for row in delivery.health.deviations} == {"rejected": 4}
     assert deliver(run, Refusing(), clock, tmp_path / "m").health.dead == 4, "a dead letter is buried once"
+
+
+def test_a_summary_that_is_never_taken_does_not_keep_the_run_open(tmp_path: Path, clock: Clock) -> None:
+    run = trackbridge.init("delivery", mode="offline")
+    run.define_metric("a", summary="max")
+    trackbridge.log({"a": 1}, step=0)
+    trackbridge.finish()
+    adapter = ScriptedAdapter(refuse=lambda record: Rejected("no such thing") if isinstance(record.event, Summary | Deviations) else None)
+    delivery = deliver(run, adapter, clock, tmp_path / "m")
+    assert delivery.health.state == State.DELIVERED
+    assert delivery.health.dead == 1
+    assert {row.reason: row.subject for row in delivery.health.deviations} == {"rejected": "summary"}
+    (info,) = MemoryReader(tmp_path / "m").runs()
+    assert info.status == "finished"
 
 
 def test_the_cursor_moves_only_with_flush(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,8 @@ messages = Console(stderr=True, soft_wrap=True)  # a command in a message must s
 
 PENDING = 1
 """Exit code: something is not delivered yet."""
+FAILED = 2
+"""Exit code: the command could not do what it was asked for."""
 LOST = 3
 """Exit code: values were rejected, refused or damaged, or differ."""
 
@@ -46,5 +48,23 @@ def told_errors() -> Iterator[None]:
     try:
         yield
     except TrackBridgeError as error:
-        messages.print(f"trackbridge: {error}", style="red", markup=False, highlight=False)
-        raise typer.Exit(2) from error
+        _tell(error)
+        raise typer.Exit(FAILED) from error
+
+
+def for_each_run(where: Path | None, action: Callable[[Path], None]) -> bool:
+    """Do `action` for each run that `where` means: one that fails is told of, and the others are done all the same. Whether all went well."""
+    with told_errors():
+        folders = run_folders(where)
+    well = True
+    for path in folders:
+        try:
+            action(path)
+        except TrackBridgeError as error:
+            _tell(error)
+            well = False
+    return well
+
+
+def _tell(error: TrackBridgeError) -> None:
+    messages.print(f"trackbridge: {error}", style="red", markup=False, highlight=False)

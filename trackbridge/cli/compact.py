@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trackbridge.cli.common import Where, console, run_folders, told_errors
+from trackbridge.cli.common import FAILED, Where, console, for_each_run
 from trackbridge.journal import compact as parquet
 
 
@@ -15,7 +15,10 @@ def compact(
     where: Where = None, out: Annotated[Path, typer.Option("--out", help="The folder of the Parquet set.")] = Path("trackbridge-parquet")
 ) -> None:
     """Write the points of runs that have ended as Parquet, partitioned by project: polars, DuckDB and Spark read it without TrackBridge."""
-    with told_errors():
-        for path in run_folders(where):
-            written = parquet.compact(path, out)
-            console.print(str(written) if written else f"{path.name}: goes on, left for later", markup=False, highlight=False)
+
+    def one(path: Path) -> None:
+        written = parquet.compact(path, out)
+        console.print(str(written) if written else f"{path.name}: goes on, left for later", markup=False, highlight=False)
+
+    if not for_each_run(where, one):
+        raise typer.Exit(FAILED)

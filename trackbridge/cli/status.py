@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trackbridge.adapters import Target
-from trackbridge.cli.common import LOST, PENDING, Json, Where, console, run_folders, told_errors
+from trackbridge.cli.common import FAILED, LOST, PENDING, Json, Where, console, for_each_run
 from trackbridge.deviations import Deviation, Ledger, unpack, words
 from trackbridge.forward.state import State, TargetState, states
 from trackbridge.forward.supervisor import report
@@ -33,9 +33,10 @@ class RunStatus(msgspec.Struct):
 
 
 def status(where: Where = None, as_json: Json = False) -> None:
-    """Show what is delivered. Exit code 0: everything; 1: something is pending or stopped; 3: values were rejected, refused or damaged."""
-    with told_errors():
-        found = [_look(path) for path in run_folders(where)]
+    """Show what is delivered. Exit code 0: everything; 1: something is pending or stopped; 2: a run cannot be read; 3: values were
+    rejected, refused or damaged."""
+    found: list[RunStatus] = []
+    well = for_each_run(where, lambda path: found.append(_look(path)))
     if as_json:
         console.print_json(msgspec.json.encode(found, enc_hook=str).decode())
     else:
@@ -45,6 +46,8 @@ def status(where: Where = None, as_json: Json = False) -> None:
         raise typer.Exit(LOST)
     if any(target.state != "delivered" for target in targets):
         raise typer.Exit(PENDING)
+    if not well:
+        raise typer.Exit(FAILED)
 
 
 def _look(path: Path) -> RunStatus:

@@ -5,6 +5,7 @@ The cursor moves only to what `flush` confirms. Whatever happens between, the re
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Callable
@@ -256,12 +257,13 @@ class Delivery:
         end = last.time if last is not None else self._latest
         extra = self._summary.record(end)
         if extra is not None:
-            self._uncounted.extend(writer.write([extra]))
+            self._send(writer, [extra])
         self._counted.extend(self._uncounted)
         self._uncounted = []
         notice = self._notice()
         if notice is not None:
-            writer.write([notice])
+            with contextlib.suppress(Rejected):  # it is no value of the user's
+                writer.write([notice])
         writer.flush()
         self._attach(writer)
         hit("before_close")

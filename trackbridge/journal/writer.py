@@ -173,7 +173,14 @@ class ShardWriter:
         with self._lock:
             if self._fd < 0 or self._synced == self._size:
                 return
-            target, fd, segment = self._size, os.dup(self._fd), self._segment
+            target, segment = self._size, self._segment
+            try:
+                fd = os.dup(self._fd)
+            except OSError as error:  # too many files are open; the sync thread asks again
+                if raised_by_handler(error):
+                    raise
+                self._tell("dup", f"the journal cannot be synced now: {error.strerror}")
+                return
         try:
             _datasync(fd)
         except OSError as error:
