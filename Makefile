@@ -26,7 +26,7 @@ compare: $(READY)
 
 test: lint
 	$(BIN)/trackbridge env create all
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

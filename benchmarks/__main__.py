@@ -1,4 +1,4 @@
-"""``python -m benchmarks [log|imports|delivery|together] [--repeats N]``: run benchmarks, print a table, and write benchmarks/results/NAME.json."""
+"""``python -m benchmarks [log|imports|examples|delivery|together] [--repeats N]``: run benchmarks, print a table, and write benchmarks/results/NAME.json."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import platform
 import time
 from pathlib import Path
 
-from benchmarks import delivery, imports, log_call, together
+from benchmarks import delivery, examples, imports, log_call, together
 
-ALL = {"log": log_call, "imports": imports, "delivery": delivery, "together": together}
+ALL = {"log": log_call, "imports": imports, "examples": examples, "delivery": delivery, "together": together}
 
 
 def main() -> None:

@@ -44,11 +44,11 @@ def result(name: str) -> dict[str, Any]:
 def benchmarks() -> str:
     """A table of the last results in benchmarks/results."""
     lines = ["| benchmark | ratio or median | interval | limit | verdict | measured (UTC) |", "|---|---|---|---|---|---|"]
-    for name in ("log", "imports", "together"):
+    for name in ("log", "imports", "examples", "together"):
         found = result(name)
         for row in found["rows"]:
             middle = row.get("ratio", row.get("median"))
-            limit = f"{row['limit']:.3g}" if "limit" in row else ""
+            limit = f"{row['limit']:,.4g}" if "limit" in row else ""
             what = row["what"].replace("|", "/")
             lines.append(f"| {what} | {middle} | {row['low']} to {row['high']} | {limit} | {row.get('verdict', '')} | {found['begun']} |")
     return "\n".join([*lines, "", "`make bench` makes these anew; `benchmarks/` says how, and what each does not show."])
