@@ -317,7 +317,7 @@ def test_a_configuration_has_entries(config: Any) -> None:
 
 def test_copies_of_the_configuration_belong_to_no_run() -> None:
     run = trackbridge.init(config={"lr": 0.1, "net": {"sizes": [1]}})
-    for made in (copy.copy(run.config), copy.deepcopy(run.config), pickle.loads(pickle.dumps(run.config))):
+    for made in (copy.copy(run.config), copy.deepcopy(run.config), pickle.loads(pickle.dumps(run.config))):  # noqa: S301
         assert dict(made) == {"lr": 0.1, "net": {"sizes": [1]}}
         made.lr = 0.2
         assert made.lr == 0.2

@@ -39,7 +39,7 @@ from trackbridge_adapters.wandb.projection import (
 
 REWIND = OWN + "rewind"
 FLUSH_SECONDS = 60.0  # after which the client's process is taken to be dead
-FULL_SECONDS = 2.0  # the same where its disk is full: it says nothing of that, and does not try again
+FULL_SECONDS = 2.0  # the same where its disk was full meanwhile: it does not say so, nor try again when there is room
 ROOM_BYTES = 64 * 1024  # a disk with less is full
 POLL_SECONDS = 0.005
 
@@ -232,13 +232,14 @@ class Writer:
         return Position(held, {"rows": held})
 
     def _wait(self, done: Callable[[], bool]) -> None:
-        began = time.monotonic()
+        began, full = time.monotonic(), False
         while not done():
             waited = time.monotonic() - began
+            full = full or shutil.disk_usage(self._folder).free < ROOM_BYTES
             if waited > FLUSH_SECONDS:
                 raise Unavailable(f"the W&B client did not write to {self._log.path} for {FLUSH_SECONDS:.0f} s: has its process ended?")
-            if waited > FULL_SECONDS and shutil.disk_usage(self._folder).free < ROOM_BYTES:
-                raise Unavailable(f"the disk of {self._folder} is full: the W&B client cannot write there; make room")
+            if full and waited > FULL_SECONDS:
+                raise Unavailable(f"the disk of {self._folder} is full, or was: the W&B client cannot write there; make room")
             time.sleep(POLL_SECONDS)
 
     def attach(self, sidecar: bytes, digest: str) -> None:
