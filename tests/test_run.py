@@ -335,6 +335,9 @@ def test_a_large_table_of_large_numbers_comes_back() -> None:
     (media,) = data.media
     assert media.file is not None, "over 1 MiB"
     assert data.info.inline(media)["rows"] == rows
+    (run.directory / "files" / media.file.digest).write_bytes(b"")  # as after a power cut
+    with pytest.raises(LookupError, match="is damaged"):
+        data.info.inline(media)
     assert points(run) == {"loss": [0.5]}
 
 
@@ -348,6 +351,15 @@ def test_summary_rules() -> None:
     run.summary["plain"] = "mine"
     trackbridge.finish()
     assert trackbridge.read(run.directory).summary == {"loss": 1.0, "acc1": 0.9, "plain": "mine"}
+
+
+def test_a_mean_of_what_no_float_holds_does_not_stop_a_summary() -> None:
+    run = trackbridge.init()
+    run.define_metric("n", summary="mean")
+    for value in (0, 10**400, 4):
+        trackbridge.log({"n": value})
+    trackbridge.finish()
+    assert trackbridge.read(run.directory).summary["n"] == pytest.approx(4 / 3)
 
 
 def test_rewind_keeps_all_and_shows_the_surviving_branch() -> None:

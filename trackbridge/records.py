@@ -195,9 +195,14 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
         """The value of `media` that is no file, wherever it lies: one over 1 MiB lies in the run's folder.
 
         Raises:
-            LookupError: see :meth:`content`.
+            LookupError: see :meth:`content`; or what lies there is damaged.
         """
-        return media.inline if media.file is None else unpack(self.content(media.file).read_bytes())
+        if media.file is None:
+            return media.inline
+        try:
+            return unpack(self.content(media.file).read_bytes())
+        except msgspec.DecodeError as error:
+            raise LookupError(f"the content of {media.file.path!r} is damaged: {error}") from error
 
 
 BIG_INTEGER = 1

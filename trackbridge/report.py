@@ -83,6 +83,6 @@ class Report(msgspec.Struct, frozen=True):
         own = Ledger(self.deviations).by_reason()
         if own:
             lines.append("  before it was journaled: " + words(own))
-        if not self.delivered:
+        if any(target.state != "delivered" for target in self.targets):
             lines.append(f"  what is pending stays in the journal; deliver it with: trackbridge sync {self.directory}")
         return "\n".join(lines)

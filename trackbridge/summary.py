@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
@@ -57,6 +58,7 @@ class Summarizer:
         known = self._values.get(key)
         if rule == "mean":
             count = self._counts[key] = self._counts.get(key, 0) + 1
-            self._values[key] = value if known is None else known + (value - known) / count
+            with contextlib.suppress(OverflowError):  # of an integer that no float holds
+                self._values[key] = value if known is None else known + (value - known) / count
         elif known is None or (value < known if rule == "min" else value > known):
             self._values[key] = value

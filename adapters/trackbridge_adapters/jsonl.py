@@ -124,7 +124,7 @@ class JsonlWriter:
             self._held = self._confirmed(position) if about else Held()  # without its configuration everything is asked for again
             self._files = {name: open(self._folder / name, "ab", buffering=0) for name in LOGS}  # noqa: SIM115
             self._cut()
-        self._artifacts = sum(1 for _ in lines(self._folder / "artifacts.jsonl"))
+            self._artifacts = sum(1 for _ in lines(self._folder / "artifacts.jsonl"))
         about = self._about
         about.name, about.project, about.group, about.job_type, about.notes = run.name, run.project, run.group, run.job_type, run.notes
         about.tags, about.start_ns, about.provenance = list(run.tags) or about.tags, run.start, to_json(run.provenance)

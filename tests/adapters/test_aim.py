@@ -227,6 +227,23 @@ assert points() == [(n, n / 2) for n in range(20_100)]
     assert there(WRITER + script, tmp_path / "aim").startswith("outage:")
 
 
+def test_an_artifact_with_a_folder_where_its_last_version_had_a_file_does_not_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "data").write_bytes(b"1")
+    (tmp_path / "two" / "data").mkdir(parents=True)
+    (tmp_path / "two" / "data" / "part").write_bytes(b"2")
+    trackbridge.init("shapes", backend="aim")
+    for folder in ("one", "two"):
+        trackbridge.log_artifact(folder, name="dataset", type="dataset")
+        trackbridge.log({"loss": 0.5})
+    report = trackbridge.finish()
+    assert [(target.state, target.dead) for target in report.targets] == [("delivered", 1)]
+    assert "trackbridge sync" not in str(report), "nothing is pending"
+
+
 def test_a_folder_that_cannot_be_made_is_an_outage(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert there(WRITER + fresh.NO_FOLDER, tmp_path / "file").split() == ["outage"]

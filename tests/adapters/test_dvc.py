@@ -11,6 +11,7 @@ import pytest
 from trackbridge_adapters.dvc import adapter
 from trackbridge_adapters.dvc.layout import FOLDERS, PATHS, Places, cell, column, key, params, rows, unparams, value
 
+import trackbridge
 from tests.adapters import fresh
 from trackbridge import environments
 from trackbridge.adapters import Target
@@ -348,6 +349,16 @@ else:
 """
     there(WRITER + script, tmp_path)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [".git"]
+
+
+def test_a_name_that_git_refuses_is_kept_and_the_run_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = trackbridge.init("p", name="a\0b", notes="why\0", backend="dvc")
+    trackbridge.log({"loss": 0.5})
+    report = trackbridge.finish()
+    assert report.delivered, str(report)
+    (info,) = trackbridge.runs("dvc")
+    assert (info.id, info.name, info.notes, info.status) == (run.id, "a\0b", "why\0", "finished")
 
 
 def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:

@@ -51,6 +51,17 @@ def there(script: str, folder: Path, client: str = "neptune-scale", **variables:
     return fresh.there("neptune", script, folder, client, variables=given)
 
 
+@BOTH
+def test_notes_too_long_for_an_attribute_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    notes = "n" * (1_100_000 if client == "neptune-scale" else 20_000)
+    trackbridge.init("p", notes=notes, backend=f"neptune:?client={client}")
+    trackbridge.log({"loss": 0.5})
+    assert trackbridge.finish().delivered
+    (info,) = trackbridge.runs(f"neptune:?client={client}")
+    assert info.notes == notes
+
+
 def deliver(work: Path, client: str) -> tuple[Path, str]:
     """A run as a user logs it: its folder, and its id."""
     with pytest.MonkeyPatch.context() as patch:

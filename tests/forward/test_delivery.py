@@ -130,6 +130,25 @@ def test_a_bug_stops_the_target_after_five_tries_and_nothing_is_dead(tmp_path: P
     assert steps(MemoryReader(tmp_path / "m").read(run.id)) == list(range(10))
 
 
+@pytest.mark.parametrize("calls", [10, 3000], ids=["few", "more than a look at the journal takes"])
+def test_a_bug_at_the_end_stops_the_target_too(tmp_path: Path, clock: Clock, calls: int) -> None:
+    class Unclosable(ScriptedAdapter):
+        def writer(self, target: Target) -> ScriptedWriter:
+            writer = super().writer(target)
+
+            def close(status: str, end: int) -> None:
+                raise ZeroDivisionError("no end")
+
+            writer.close = close  # type: ignore[method-assign]
+            return writer
+
+    adapter = Unclosable()
+    delivery = deliver(run_of(calls), adapter, clock, tmp_path / "m")
+    assert delivery.health.state == State.DEGRADED
+    assert "no end" in delivery.health.message
+    assert adapter.opens == module.TRIES
+
+
 def test_four_errors_are_no_reason_to_stop(tmp_path: Path, clock: Clock) -> None:
     run = run_of(10)
     assert deliver(run, ScriptedAdapter([bug] * 4), clock, tmp_path / "m").health.state == State.DELIVERED

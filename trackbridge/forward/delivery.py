@@ -39,7 +39,8 @@ FLUSH_SHARE = 0.05
 
 FLUSH_SECONDS_AT_MOST = 20.0
 TRIES = 5
-"""An exception that is neither Unavailable nor Rejected is a bug; after so many in a row the target stops, and nothing is lost."""
+"""An exception that is neither Unavailable nor Rejected is a bug; after so many without a flush between them the target stops, and nothing is
+lost."""
 
 SIDECAR_SECONDS = 300.0
 
@@ -98,16 +99,12 @@ class Delivery:
         if self.done or time.monotonic() < self._not_before:
             return False
         try:
-            worked = self._step()
+            return self._step()
         except Unavailable as error:
             self._outage(error)
-            return False
         except Exception as error:
             self._bug(error)
-            return False
-        if worked:
-            self._tries = 0
-        return worked
+        return False
 
     # -- one step --------------------------------------------------------------------------------------------------------------------
 
@@ -231,7 +228,7 @@ class Delivery:
         self._unflushed = [record for record in self._unflushed if not position.holds(record)]
         self._flushed_at = time.monotonic()
         self._pause = min(max(FLUSH_SECONDS, (self._flushed_at - begun) / FLUSH_SHARE), FLUSH_SECONDS_AT_MOST)
-        self.outages = 0
+        self.outages = self._tries = 0
         self._say(State.HEALTHY)
 
     def _checkpoint(self, writer: Writer) -> None:
@@ -263,7 +260,7 @@ class Delivery:
         notice = self._notice()
         if notice is not None:
             with contextlib.suppress(Rejected):  # it is no value of the user's
-                writer.write([notice])
+                self._counted.extend(writer.write([notice]))  # also what a Writer met in its last flush
         writer.flush()
         self._attach(writer)
         hit("before_close")

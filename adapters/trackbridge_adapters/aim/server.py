@@ -7,6 +7,7 @@ import random
 import struct
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +29,17 @@ VALUES = 2000
 
 SECONDS = 60.0
 """After which a server that does not answer is away."""
+
+
+class Bounded:
+    """The module `requests`, whose calls end: Aim's client gives most of its own no limit."""
+
+    def __init__(self, requests: Any) -> None:
+        self._requests = requests
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._requests, name)
+        return partial(found, timeout=SECONDS) if name in ("get", "post") else found
 
 
 class UpdateBatch:
@@ -171,7 +183,10 @@ def connected(url: str) -> Any:
     """Aim's repository at `url`, whose client speaks when it is told to, in the thread that tells it: its own queue waits for ever when the server
     is gone, and tells nobody what was refused. What the network refuses is Unavailable."""
     from aim import Repo
+    from aim.ext.transport import client as transport
 
+    if not isinstance(transport.requests, Bounded):
+        transport.requests = Bounded(transport.requests)
     repo = Repo(url)
     client = repo._client
     repo._resources.finalizer.detach()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import logging
@@ -36,6 +37,7 @@ from trackbridge_adapters.aim.layout import (
 DISTINCT = 2**53  # Aim's hash of a step is that of a double: two larger ones may share a place
 SINGLY = 1000  # points at most that are asked of a server one by one, before it is asked for the whole series
 CHEAPER = 8  # a point of a whole series comes so many times as fast as one that is asked for by itself
+NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)  # a file where another one has a folder: that stays so
 INDEX_SECONDS = 20.0  # after which it is an outage that another process holds the index
 
 
@@ -135,6 +137,10 @@ class Writer:
                     self._take(record.event, ledger)
                 except (TypeError, ValueError, LookupError, OverflowError, RecursionError) as error:
                     raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
+                except OSError as error:
+                    if error.errno not in NAMES:
+                        raise
+                    raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
             self._batch.commit()
         self._held = self._held.advanced(record for record in batch if record.shard)  # what the forwarder adds at the end has no identity
         return ledger.rows()
@@ -185,7 +191,7 @@ class Writer:
 
     def attach(self, sidecar: bytes, digest: str) -> None:
         self.flush()
-        with tempfile.TemporaryDirectory(prefix="trackbridge-") as scratch, self._store.outage():
+        with self._store.outage(), tempfile.TemporaryDirectory(prefix="trackbridge-") as scratch:
             local = Path(scratch, "journal")
             local.write_bytes(sidecar)
             self._store.attach(self._aim, local)

@@ -35,8 +35,8 @@ class Writer:
     def open(self, run: RunInfo, position: Position | None) -> Position:
         self._repository.prepare()
         self._run, self._ledger = run, Ledger()
-        self._folder = folder(self._repository, run)
-        with outage(self._folder):
+        with outage(self._repository.root):
+            self._folder = folder(self._repository, run)
             self._position = self._recover(position)
             self._load(fresh=not self._position.sequences)
         return self.flush()
@@ -275,8 +275,9 @@ class Writer:
         self._about |= {"status": str(status), "ended": iso(end)}
         self._dirty.add(layout.RUN)
         self.flush()
-        title = self._run.name or self._run.id
-        self._repository.save(self._folder, str(self._run.provenance.get("commit", "")), f"{title}\n\n{self._run.notes}\n", end)
+        message = f"{self._run.name or self._run.id}\n\n{self._run.notes}\n".replace("\0", " ")  # git refuses it
+        with outage(self._repository.root):
+            self._repository.save(self._folder, str(self._run.provenance.get("commit", "")), message, end)
 
     def place(self) -> Place:
         hint = f"dvc --cd {shlex.quote(str(self._repository.root))} exp push GIT-REMOTE {self._folder.name}"

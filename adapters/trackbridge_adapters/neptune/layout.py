@@ -104,10 +104,14 @@ def shown(value: Any, bits: int, finite: bool) -> Any:
     return value if plain else to_text(value)
 
 
+def whole_text(held: Any) -> Any:
+    """`held`; where it was too long for an attribute, and lies in a file, its text."""
+    return held.read().decode("utf-8", "surrogatepass") if isinstance(held, Stored) else held
+
+
 def told(held: Any) -> Any:
-    """The inverse of :func:`shown`; a text that was too long for an attribute lies in a file."""
-    if isinstance(held, Stored):
-        held = held.read().decode("utf-8", "surrogatepass")
+    """The inverse of :func:`shown`."""
+    held = whole_text(held)
     return from_text(held) if isinstance(held, str) else held
 
 

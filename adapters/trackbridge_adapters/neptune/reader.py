@@ -110,7 +110,7 @@ class _Run:
             project=str(values.get(layout.PROJECT, "" if self.ours else first.project)),
             group=", ".join(self._sets.get(layout.GROUPS, ())),
             job_type=str(values.get(layout.JOB_TYPE, "")),
-            notes=str(values.get(layout.NOTES, "")),
+            notes=str(layout.whole_text(values.get(layout.NOTES, ""))),
             tags=tuple(self._sets.get(layout.TAGS, ())),
             status=values.get(layout.STATUS) or (Status.FAILED if failed else Status.FINISHED),
             start=from_iso(start) if start else first.start,

@@ -10,6 +10,7 @@ from typing import Any
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation, Ledger, Reason, unpack
 from trackbridge.errors import Rejected
+from trackbridge.files import outage
 from trackbridge.projection import MediaItem
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
 from trackbridge_adapters.trackio.folder import Row, Store
@@ -100,7 +101,7 @@ class Writer:
 
     def attach(self, sidecar: bytes, digest: str) -> None:
         self.flush()
-        with tempfile.TemporaryDirectory(prefix="trackbridge-") as scratch:
+        with outage(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="trackbridge-") as scratch:
             local = Path(scratch, "journal")
             local.write_bytes(sidecar)
             self._commit(sidecar_name(self._run.id), SIDECAR_TYPE, None, [self._staged(local, SIDECAR_FILE)], None, overwrite=True)
