@@ -361,6 +361,27 @@ def test_a_name_that_git_refuses_is_kept_and_the_run_is_closed(tmp_path: Path, m
     assert (info.id, info.name, info.notes, info.status) == (run.id, "a\0b", "why\0", "finished")
 
 
+def test_a_folder_that_is_removed_meanwhile_is_written_again(tmp_path: Path) -> None:
+    script = """
+import shutil
+out, _ = opened()
+out.write(series(3))
+held = out.flush()
+shutil.rmtree(out.place().where)
+try:
+    out.write(series(3, 3))
+    out.flush()
+except Unavailable as error:
+    print("unavailable:", "was removed" in str(error))
+out, position = opened(position=held)
+out.write(series(6)[position.sequences.get("r0", 0):])
+out.flush()
+out.close("finished", T0 + 10**9)
+print([point["loss"] for point in points() if "loss" in point])
+"""
+    assert there(f"{WRITER}\n{script}", tmp_path).splitlines() == ["unavailable: True", "[0.0, 0.5, 1.0, 1.5, 2.0, 2.5]"]
+
+
 def test_a_full_disk_is_an_outage(tmp_path: Path) -> None:
     script = """
 import resource, signal

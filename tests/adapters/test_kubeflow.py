@@ -98,6 +98,27 @@ print(json.dumps([str(task), types, files], allow_nan=False))
 )
 
 
+def test_a_folder_that_is_removed_meanwhile_is_written_again(tmp_path: Path) -> None:
+    script = """
+out, _ = opened()
+out.write(series(3))
+held = out.flush()
+shutil.rmtree(out._folder)
+told = []
+try:
+    out.write(series(3, 3))
+    out.flush()
+except Unavailable as error:
+    told.append("was removed" in str(error))
+out, position = opened(position=held)
+out.write(series(6)[position.sequences.get("r0", 0):])
+out.flush()
+out.close("finished", T0 + 10**9)
+print(json.dumps([*told, *points()]))
+"""
+    assert there(script, tmp_path) == [True, 0, 0.5, 1, 1.5, 2, 2.5]
+
+
 def test_kfp_itself_tells_what_was_logged(delivered: tuple[Path, str]) -> None:
     work, run_id = delivered
     task, outputs, files = there(ASK, work)

@@ -235,6 +235,8 @@ class Writer:
                 path = self._folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("ab", buffering=0) as file:
+                    if file.tell() != self._lengths.get(name, 0):
+                        raise Unavailable(f"{path} was removed or changed; it is written again from the journal")
                     rest = memoryview("".join(waiting).encode())
                     self._lengths[name] = self._lengths.get(name, 0) + len(rest)
                     while rest:

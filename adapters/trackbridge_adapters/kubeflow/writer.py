@@ -206,6 +206,8 @@ class Writer:
                 data = "".join(head + lines).encode()
                 (self._folder / name).parent.mkdir(exist_ok=True)
                 with (self._folder / name).open("ab") as file:
+                    if file.tell() != self._lengths[name]:
+                        raise Unavailable(f"{self._folder / name} was removed or changed; it is written again from the journal")
                     file.write(data)
                 self._lengths[name] += len(data)
                 lines.clear()
