@@ -11,13 +11,14 @@ is the whole point.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,6 +64,12 @@ PARTS = Names(r"[\w.\-]", mark=":", max_length=100, measure=lambda name: len(nam
 LARGEST = 1.7976931348623157e308
 ARN = "arn:"
 """Begin of the address of an MLflow that SageMaker manages, which the plugin sagemaker-mlflow reaches with AWS's credentials."""
+
+DATABRICKS = "databricks"
+"""Begin of the address of a workspace: ``databricks``, or ``databricks://PROFILE``."""
+
+CLIENTS = ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3", "botocore", "boto3", "s3transfer", "google", "azure")
+"""Packages whose errors tell of a store that may come back: that of the runs, and that of the files."""
 
 PARAM_LENGTH, TAG_LENGTH, METRICS_PER_CALL = 6000, 8000, 1000
 ID, INFO, POSITION, TAGS, NAME, DIGEST = (f"trackbridge.{word}" for word in ("run_id", "info", "position", "tags", "name.", "sidecar"))
@@ -179,12 +186,15 @@ class MlflowWriter:
                     self._artifact(event, ledger)
                 elif isinstance(event, Deviations):
                     self._tags["trackbridge.deviations"] = words(Ledger(unpack(event.items)).by_reason())[:TAG_LENGTH]
-            except (OSError, TypeError, ValueError, LookupError) as error:
+            except OSError:
+                with told():
+                    raise
+            except (TypeError, ValueError, LookupError) as error:
                 raise Rejected(f"{type(error).__name__}: {error}"[:500], index) from error
         with told():
             for start in range(0, len(metrics), METRICS_PER_CALL):
                 self._client.log_batch(self._id, metrics=metrics[start : start + METRICS_PER_CALL])
-            self._send_tags()
+        self._send_tags(ledger)
         self._held = self._held.advanced(batch)
         return ledger.rows()
 
@@ -267,7 +277,7 @@ class MlflowWriter:
         """A parameter is written once; one that changes later becomes a tag, which the Reader prefers."""
         from mlflow.entities import Param
 
-        values, fresh = flatten(event.values), []
+        values, fresh = flatten(event.values), dict[str, Any]()
         texts: dict[str, str | None] = {}
         for path, value in values.items():
             PROJECTION.held(ledger, "config", Entry(path, value), f"config/{path}", value)
@@ -279,14 +289,18 @@ class MlflowWriter:
                 continue
             name = self._name(path)
             if name not in self._params and text is not None:
-                self._params.add(name)
-                fresh.append(Param(name, text))
+                fresh[path] = Param(name, text)
             else:
                 self._tags[CHANGED + _short(path)] = json.dumps([path, text], ensure_ascii=False)
-            self._config_now[path] = text
-        with told():
-            for start in range(0, len(fresh), 100):
-                self._client.log_batch(self._id, params=fresh[start : start + 100])
+                self._config_now[path] = text
+        for paths in _hundreds(fresh):
+            try:
+                with told():
+                    self._client.log_batch(self._id, params=[fresh[path] for path in paths])
+                self._params.update(fresh[path].key for path in paths)
+            except Rejected:  # such as that somebody else has written one of them meanwhile
+                self._tags |= {CHANGED + _short(path): json.dumps([path, texts[path]], ensure_ascii=False) for path in paths}
+            self._config_now |= {path: texts[path] for path in paths}
 
     def _entries(self, on: str, values: dict[str, Any], ledger: Ledger) -> None:
         for key, value in values.items():
@@ -297,12 +311,20 @@ class MlflowWriter:
             if len(SUMMARY + name) > 250:
                 self._tags[ORIGINAL + _short(key)] = json.dumps([_short(key), key], ensure_ascii=False)[:TAG_LENGTH]
 
-    def _send_tags(self) -> None:
+    def _send_tags(self, ledger: Ledger) -> None:
+        """One that is refused takes no other with it."""
         from mlflow.entities import RunTag
 
-        tags = [RunTag(key, value) for key, value in self._tags.items()]
-        for start in range(0, len(tags), 100):
-            self._client.log_batch(self._id, tags=tags[start : start + 100])
+        waiting = [[RunTag(key, self._tags[key]) for key in keys] for keys in _hundreds(self._tags)]
+        while waiting:
+            tags = waiting.pop()
+            try:
+                with told():
+                    self._client.log_batch(self._id, tags=tags)
+            except Rejected as error:
+                if len(tags) == 1:
+                    ledger.add(Deviation(Reason.UNSUPPORTED, tags[0].key, 1, error.reason[:200]))
+                waiting += [[tag] for tag in tags if len(tags) > 1]
         self._tags.clear()
 
     def _media(self, event: Media) -> None:
@@ -335,11 +357,10 @@ class MlflowWriter:
 
     def _file(self, path: str, data: bytes) -> None:
         folder, _, name = path.rpartition("/")
-        with tempfile.TemporaryDirectory(prefix="trackbridge-") as temporary:
+        with told(), tempfile.TemporaryDirectory(prefix="trackbridge-") as temporary:
             local = Path(temporary) / name
             local.write_bytes(data)
-            with told():
-                self._client.log_artifact(self._id, str(local), folder)
+            self._client.log_artifact(self._id, str(local), folder)
 
 
 class MlflowReader:
@@ -455,7 +476,7 @@ class MlflowAdapter:
 
     def resolve(self, target: Target, base: Path) -> Target:
         location = target.location or os.environ.get("MLFLOW_TRACKING_URI", "") or "sqlite:///mlflow.db"
-        if "://" not in location and not location.startswith(ARN):
+        if "://" not in location and not location.startswith((ARN, DATABRICKS)):
             path = Path(location).expanduser()
             location = f"sqlite:///{path if path.suffix == '.db' else path / 'mlflow.db'}"
         if location.startswith("sqlite:///"):
@@ -463,7 +484,7 @@ class MlflowAdapter:
         return msgspec.structs.replace(target, location=location).without_credentials()
 
     def capabilities(self, target: Target, client_version: str = "") -> Capabilities:
-        flavour = "http" if target.location.startswith(("http", ARN)) else "sqlite"
+        flavour = "http" if target.location.startswith(("http", ARN, DATABRICKS)) else "sqlite"
         return Capabilities(flavour, PROJECTION, KEYS, Recovery.APPEND, Sidecar.STORED)
 
     def writer(self, target: Target) -> MlflowWriter:
@@ -574,11 +595,20 @@ class told:
         if error is None or isinstance(error, (RuntimeError, ImportError, Rejected)):
             return
         code = getattr(error, "error_code", "")
-        if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS"):
+        if (
+            code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS")
+            or getattr(error, "errno", None) == errno.ENAMETOOLONG
+        ):
             raise Rejected(str(error)[:500]) from error
         module = type(error).__module__.partition(".")[0]
-        if code or module in ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3") or isinstance(error, OSError):
+        if code or module in CLIENTS or isinstance(error, OSError):
             raise Unavailable(f"MLflow: {str(error)[:300]}") from error
+
+
+def _hundreds(keys: Iterable[str]) -> list[list[str]]:
+    """As many parameters or tags as one call takes."""
+    keys = list(keys)
+    return [keys[start : start + 100] for start in range(0, len(keys), 100)]
 
 
 def _short(text: str) -> str:

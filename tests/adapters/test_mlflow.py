@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trackbridge_adapters.mlflow import KEYS, adapter, from_text, to_text
@@ -15,7 +19,7 @@ from tests.adapters.moto import AWS
 from tests.adapters.servers import free_port, mlflow_server
 from trackbridge.adapters import Position, Target
 from trackbridge.errors import Unavailable
-from trackbridge.records import Metrics, RunInfo
+from trackbridge.records import Config, Media, Metrics, Record, RunInfo, Summary
 from trackbridge.transfer.verify import verify
 
 mlflow = pytest.importorskip("mlflow")
@@ -65,6 +69,64 @@ def test_a_value_that_was_edited_in_mlflow_wins_and_is_listed(tmp_path: Path) ->
     assert [(row.reason, row.subject) for row in data.deviations if row.reason == "edited"] == [("edited", "loss")]
     assert 77.0 in [row["value_any"] for row in data.rows()]
     assert not verify(run.directory, here(tmp_path)).verified
+
+
+def opened(tmp_path: Path) -> Any:
+    out = adapter.writer(here(tmp_path))
+    out.open(RunInfo(id="r", project="p", start=10**18), None)
+    return out
+
+
+def test_parameters_that_somebody_else_has_written_meanwhile_are_kept_beside(tmp_path: Path) -> None:
+    out = opened(tmp_path)
+    mlflow.tracking.MlflowClient(here(tmp_path).location).log_param(out.place().id, "lr", "9")
+    out.write([Record("r0", 0, Config(10**18, {"lr": 0.1, "depth": 3})), Record("r0", 1, Metrics(10**18, 0, 0, {"loss": 0.5}))])
+    out.flush()
+    found = [record.event for record in adapter.reader(here(tmp_path)).read("r")]
+    assert [event.values for event in found if isinstance(event, Config)] == [{"lr": 0.1, "depth": 3}]
+    assert [event.values for event in found if isinstance(event, Metrics)] == [{"loss": 0.5}]
+
+
+def test_a_tag_that_is_refused_takes_nothing_with_it(tmp_path: Path) -> None:
+    from mlflow.exceptions import MlflowException
+
+    out = opened(tmp_path)
+    take = out._client.log_batch
+
+    def log_batch(run_id: str, metrics: Any = (), params: Any = (), tags: Any = ()) -> None:
+        if any("odd" in tag.key for tag in tags):
+            raise MlflowException.invalid_parameter_value("no such character here")
+        take(run_id, metrics=metrics, params=params, tags=tags)
+
+    out._client.log_batch = log_batch
+    told = out.write([Record("r0", 0, Summary(10**18, {"odd": 1, "best": 0.5})), Record("r0", 1, Metrics(10**18, 0, 0, {"loss": 0.5}))])
+    assert [(row.reason, row.subject) for row in told if row.reason == "unsupported"] == [("unsupported", "trackbridge.summary.odd")]
+    assert not [row for row in out.write([Record("r0", 2, Metrics(10**18, 1, 1, {"loss": 0.25}))]) if row.reason == "unsupported"]
+    assert out.flush().sequences == {"r0": 3}
+    found = [record.event for record in adapter.reader(here(tmp_path)).read("r")]
+    assert [event.values for event in found if isinstance(event, Summary)] == [{"best": 0.5}]
+    assert [event.values["loss"] for event in found if isinstance(event, Metrics)] == [0.5, 0.25]
+
+
+@pytest.mark.parametrize("place", ["disk", "store"])
+def test_a_place_for_files_that_is_away_is_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    out = opened(tmp_path)
+    away = type("EndpointConnectionError", (Exception,), {"__module__": "botocore.exceptions"})("could not connect")
+
+    def failing(*arguments: object, **named: object) -> None:
+        raise away if place == "store" else OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if place == "store":
+        out._client.log_artifact = failing
+    else:
+        monkeypatch.setattr(tempfile, "TemporaryDirectory", failing)
+    with pytest.raises(Unavailable, match="could not connect" if place == "store" else "No space left"):
+        out.write([Record("r0", 0, Media(10**18, 0, 0, "note", "text", "text", "hello"))])
+
+
+@pytest.mark.parametrize("location", ["databricks", "databricks://profile"])
+def test_a_workspace_is_no_folder(tmp_path: Path, location: str) -> None:
+    assert adapter.resolve(Target("mlflow", location), tmp_path).location == location
 
 
 def test_a_run_that_was_removed_is_not_made_again(tmp_path: Path) -> None:

@@ -327,7 +327,7 @@ class Writer:
         if self._experiment is not None:
             self._experiment.flush()
         if self._held != self._marked:
-            self._other(POSITION, encode(self._held))
+            self._send(self._lib.LogOtherMessage(POSITION, encode(self._held)))  # whole, however many shards there are
             self._commit()
             self._put()
             self._marked = dict(self._held)

@@ -20,7 +20,7 @@ from trackbridge.errors import Rejected, SettingsError, Unavailable
 from trackbridge.files import outage
 from trackbridge.normal import content, flatten
 from trackbridge.projection import FileItem, MediaItem, deviation
-from trackbridge.records import Artifact, FileRef, Media, Metrics, Record, RunInfo, Status
+from trackbridge.records import Artifact, FileRef, Media, Metrics, Record, RunInfo, Status, unpack
 from trackbridge_adapters.tensorboard import layout
 from trackbridge_adapters.tensorboard.events import EventFiles, protobuf
 
@@ -234,7 +234,7 @@ def _parts(suffix: str, held: Any) -> tuple[list[Any], list[int]]:
     if plugin == "histograms":
         numbers = layout.bins(held)
         return numbers, [len(numbers) // 3, 3]
-    inline = msgspec.msgpack.decode(held) if isinstance(held, bytes) else held
+    inline = unpack(held) if isinstance(held, bytes) else held
     if kind == "text":
         return [str.encode(inline)], []
     if not (rows := layout.cells(inline)):
