@@ -93,9 +93,9 @@ class Names:
 
 
 def to_text(value: Any) -> str:
-    """A text that people read, from which the value comes back: a plain string as it is; everything else, and a string that reads like JSON,
-    as JSON."""
-    return value if isinstance(value, str) and from_text(value) is value else json.dumps(value, ensure_ascii=False)
+    """A text that people read, from which the value comes back: a plain string as it is; everything else, a string that reads like JSON, and
+    one with a NUL, which databases refuse, as JSON."""
+    return value if isinstance(value, str) and "\0" not in value and from_text(value) is value else json.dumps(value, ensure_ascii=False)
 
 
 def from_text(text: str) -> Any:

@@ -143,10 +143,11 @@ def test_a_run_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [0.1, 3, True, None, "adam", "0.5", "true", "null", "", '"quoted"', "NaN", float("inf"), 2**70, [1, "a"], {}]
+    "value", [0.1, 3, True, None, "adam", "a\0b", "0.5", "true", "null", "", '"quoted"', "NaN", float("inf"), 2**70, [1, "a"], {}]
 )
 def test_parameters_keep_their_type(value: object) -> None:
     assert repr(from_text(to_text(value))) == repr(value)
+    assert "\0" not in to_text(value), "PostgreSQL refuses it"
 
 
 @pytest.mark.parametrize(
