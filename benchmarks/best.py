@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -126,12 +128,17 @@ def guild(folder: Path, plain: Any) -> Callable[[Rows], None]:
 
 
 def trackio(folder: Path, plain: Any) -> Callable[[Rows], None]:
-    """``bulk_log`` of all rows at once."""
+    """``bulk_log`` of all rows at once, each with the time and the ``log_id`` that its own ``log`` gives it: without that a batch which is sent
+    again, because nobody knows whether it arrived, is there twice."""
     storage = plain.storage(folder)
 
     def deliver(rows: Rows) -> None:
-        steps, values = zip(*rows, strict=True)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-        storage.bulk_log("comparison", NAME, list(values), list(steps), [stamp] * len(steps))
+        steps, values, times, ids = [], [], [], []
+        for step, row in rows:
+            steps.append(step)
+            values.append(row)
+            times.append(datetime.now(UTC).isoformat())
+            ids.append(uuid.uuid4().hex)
+        storage.bulk_log("comparison", NAME, values, steps, times, log_ids=ids)
 
     return deliver

@@ -6,7 +6,7 @@ minutes. ``best``: its best path, of benchmarks/best.py. ``ours``: our forwarder
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import json
 import math
 import os
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import best
-from benchmarks.delivery import KEYS, PLAIN_STEPS, STEPS
-from comparison.trackbridge_comparison.natives import driver
 
+KEYS, STEPS, PLAIN_STEPS = 20, 5_000, 250
 NAMES = [f"train/metric_{number:02d}" for number in range(KEYS)]
+DRIVER = Path(__file__).parents[1] / "comparison/trackbridge_comparison/natives/driver.py"
 START_NS = 1_763_870_000_000_000_000
 
 
@@ -75,12 +75,23 @@ def count(backend: str, target: str) -> int:
     return sum(len(record.event.values) for record in reader.read(best.NAME) if isinstance(record.event, Metrics))
 
 
+def _driver() -> Any:
+    """It needs nothing of its package, which is not in the tracker's environment."""
+    spec = importlib.util.spec_from_file_location("driver", DRIVER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def _adapter(backend: str) -> Any:
     return importlib.import_module(f"trackbridge_adapters.{backend}").adapter
 
 
 def main(backend: str, who: str, target: str, place: str) -> None:
     folder, steps = Path(place), PLAIN_STEPS if who == "plain" else STEPS
+    driver = _driver()
     client = driver.load(backend)  # imports the tracker, before the clock starts
     if who == "ours":
         deliver = ours(backend, target, folder)

@@ -28,7 +28,6 @@ SHOWS_NOT = (
     "servers and vendors' clouds (all local or offline; SageMaker is moto on loopback, whose time both pay); other shapes than 20 floats a call; "
     "the start of the client, which both pay"
 )
-KEYS, STEPS, PLAIN_STEPS = 20, 5_000, 250
 LIMIT = 1 / 0.9  # time against time: at least 0.9 of the client's speed
 MEMORY_MIB = 64
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,24 +35,22 @@ BACKENDS = (
     "jsonl", "tensorboard", "mlflow", "wandb", "trackio", "aim", "swanlab", "dvc", "dagshub", "guild", "kubeflow", "comet", "neptune",
     "sagemaker", "clearml",
 )  # fmt: skip
-SLOW = ("clearml", "neptune", "sagemaker")  # a sample of the client takes a minute or more
+REPEATS = {"clearml": 3, "neptune": 3, "sagemaker": 3, "wandb": 25, "trackio": 25}
+"""A sample of the client takes a minute or more of the first three; those of the last two spread."""
 RUN = "import sys; sys.path[:0] = sys.argv[1].split(':'); from benchmarks.deliver_once import main; main(*sys.argv[2:])"
 
 
-def run(options: Namespace) -> list[dict[str, object]]:
-    rows = []
+def run(options: Namespace) -> Iterator[dict[str, object]]:
     for backend in options.backends.split(",") if options.backends else BACKENDS:
         with server(backend) as variables:
-            samples = [_turn(backend, variables) for _ in range(options.repeats or (3 if backend in SLOW else 7))]
+            samples = [_turn(backend, variables) for _ in range(options.repeats or REPEATS.get(backend, 7))]
         ours, best = ([turn[who]["seconds"] for turn in samples] for who in ("ours", "best"))
         row = ratio(f"{backend}: our seconds / the client's best path", ours, best, LIMIT)
         extra = median(turn["ours"]["mib"] for turn in samples) - median(turn["best"]["mib"] for turn in samples)
         speeds = {who: round(median(turn[who]["points"] / turn[who]["seconds"] for turn in samples)) for who in ("plain", "best", "ours")}
         row |= {"backend": backend, "points_per_s": speeds, "memory_over_client_mib": round(extra, 1)}
         row |= {"memory_verdict": "met" if extra <= MEMORY_MIB else "missed"}
-        print("  ".join(f"{key}={value}" for key, value in row.items() if key != "samples"), flush=True)
-        rows.append(row)
-    return rows
+        yield row
 
 
 @contextlib.contextmanager

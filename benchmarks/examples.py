@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from argparse import Namespace
+from collections.abc import Iterator
 from math import inf
 from statistics import median
 
@@ -45,15 +46,14 @@ SMOKES = {
 }
 
 
-def run(options: Namespace) -> list[dict[str, object]]:
-    rows = [_row("images of 48 pixels painted a second, at least", _samples(PAINT, options.repeats or 7), at_least=5000.0)]
+def run(options: Namespace) -> Iterator[dict[str, object]]:
+    yield _row("images of 48 pixels painted a second, at least", _samples(PAINT, options.repeats or 7), at_least=5000.0)
     for name, (module, arguments) in SMOKES.items():
         program = SMOKE.format(module=module, options=arguments)
-        rows.append(_row(f"--smoke of {name}, s", _samples(program, options.repeats or 7), at_most=5.0))
+        yield _row(f"--smoke of {name}, s", _samples(program, options.repeats or 7), at_most=5.0)
     for method, limit in CPU_SECONDS.items():
         program = TRAIN.format(method=method)
-        rows.append(_row(f"a training of the bias study, {method}, CPU s", _samples(program, options.repeats or 3), at_most=limit))
-    return rows
+        yield _row(f"a training of the bias study, {method}, CPU s", _samples(program, options.repeats or 3), at_most=limit)
 
 
 def _samples(program: str, repeats: int) -> list[float]:

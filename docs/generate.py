@@ -50,23 +50,23 @@ def benchmarks() -> str:
             middle = row.get("ratio", row.get("median"))
             limit = f"{row['limit']:,.4g}" if "limit" in row else ""
             what = row["what"].replace("|", "/")
-            lines.append(f"| {what} | {middle} | {row['low']} to {row['high']} | {limit} | {row.get('verdict', '')} | {found['begun']} |")
+            lines.append(f"| {what} | {middle} | {row['low']} to {row['high']} | {limit} | {row.get('verdict', '')} | {row['begun']} |")
     return "\n".join([*lines, "", "`make bench` makes these anew; `benchmarks/` says how, and what each does not show."])
 
 
 def speed() -> str:
     """What writing 20 keys x 5,000 steps costs, for each tracker."""
     found = result("delivery")
-    head = "| tracker | plain calls | the client's best path | TrackBridge | our seconds / best | interval | n | verdict | memory over the client |"
-    lines = [head, "|---|---|---|---|---|---|---|---|---|"]
+    head = "| tracker | plain calls | the client's best path | TrackBridge | our seconds / best | interval | n | verdict | memory over the client | measured (UTC) | load |"
+    lines = [head, "|---|---|---|---|---|---|---|---|---|---|---|"]
     for row in found["rows"]:
         speeds = " | ".join(f"{row['points_per_s'][who]:,}" for who in ("plain", "best", "ours"))
         lines.append(
             f"| {row['backend']} | {speeds} | {row['ratio']} | {row['low']} to {row['high']} | {row['n']} | {row['verdict']} "
-            f"| {row['memory_over_client_mib']} MiB |"
+            f"| {row['memory_over_client_mib']} MiB | {row['begun']} | {row['load']} |"
         )
     machine = found.get("machine", {})
-    told = f"Points per second. Measured {found.get('begun', '')} UTC on {machine.get('cpus', '?')} cores, Python {machine.get('python', '?')}, load {machine.get('load', 0):.1f}"
+    told = f"Points per second on {machine.get('cpus', '?')} cores, Python {machine.get('python', '?')}"
     return "\n".join([f"{told}. It does not show {found.get('shows_not', '')}.", "", *lines])
 
 
