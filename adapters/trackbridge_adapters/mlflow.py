@@ -14,11 +14,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -71,10 +73,20 @@ DATABRICKS = "databricks"
 CLIENTS = ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3", "botocore", "boto3", "s3transfer", "google", "azure")
 """Packages whose errors tell of a store that may come back: that of the runs, and that of the files."""
 
-PARAM_LENGTH, TAG_LENGTH, METRICS_PER_CALL = 6000, 8000, 1000
+REMOVED = re.compile(r"The (run|experiment) .* must be in the 'active' state")
+"""What MLflow says of each call for a run that somebody has removed in its UI: it can be restored, so nothing is refused for good."""
+
+OF_THE_DATABASE = re.compile(r"sqlalche\.me/e/\w+/(?!gkpj|9h9h)")
+"""An error of SQLAlchemy, by the page that its message names (https://docs.sqlalchemy.org/en/20/errors.html), other than that the data do not
+fit the table: IntegrityError and DataError. MLflow calls all of them BAD_REQUEST."""
+
+PARAM_LENGTH, TAG_LENGTH, NAME_LENGTH, METRICS_PER_CALL = 6000, 8000, 250, 1000
 ID, INFO, POSITION, TAGS, NAME, DIGEST = (f"trackbridge.{word}" for word in ("run_id", "info", "position", "tags", "name.", "sidecar"))
 SUMMARY, CHANGED, ORIGINAL = "trackbridge.summary.", "trackbridge.config.", "trackbridge.key."
 NOTES = "trackbridge/notes.md"
+PIECE = ":"
+"""Between the name of a tag and the number of a further one that goes on with its text."""
+
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "crashed": "KILLED"}
 INLINE = {"counts": "json", "rows": "json", "text": "txt"}
 _DOUBLE = "the column of the store's table is a double"
@@ -155,15 +167,15 @@ class MlflowWriter:
             if ID not in self._mlflow.data.tags:  # made by MLflow's own launcher, with the id that is ours too
                 for key, value in self._described().items():
                     self._client.set_tag(self._id, key, value)
-            if len(run.notes) >= TAG_LENGTH:
+            if beside(_shown(run.notes)):
                 self._file(NOTES, run.notes.encode())
-            self._client.update_run(self._id, status="RUNNING", name=run.name or run.id)
+            self._client.update_run(self._id, status="RUNNING", name=self._run_name())
         tags = self._mlflow.data.tags
         self._params = set(self._mlflow.data.params)
         self._config_now = config_texts(self._mlflow)
         self._names: dict[str, str] = {}  # metric keys and configuration paths to names
         self._tags: dict[str, str] = {}
-        self._held = msgspec.json.decode(tags[POSITION], type=Position) if POSITION in tags else Position()
+        self._held = msgspec.convert(whole(tags, POSITION, {}), Position)
         return self._held
 
     def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
@@ -179,7 +191,7 @@ class MlflowWriter:
                 elif isinstance(event, Summary):
                     self._entries("summary", event.values, ledger)
                 elif isinstance(event, Tags):
-                    self._tags[TAGS] = json.dumps(event.values, ensure_ascii=False)
+                    self._tags |= pieces(TAGS, event.values)
                 elif isinstance(event, Media):
                     self._media(event)
                 elif isinstance(event, Artifact):
@@ -200,8 +212,10 @@ class MlflowWriter:
 
     def flush(self) -> Position:
         """All calls are synchronous: what returned is committed. The position goes last, so that it never claims more than is there."""
+        from mlflow.entities import RunTag
+
         with told():
-            self._client.set_tag(self._id, POSITION, msgspec.json.encode(self._held).decode())
+            self._client.log_batch(self._id, tags=[RunTag(*tag) for tag in pieces(POSITION, msgspec.to_builtins(self._held)).items()])
         return self._held
 
     def attach(self, sidecar: bytes, digest: str) -> None:
@@ -233,14 +247,18 @@ class MlflowWriter:
         """The tags that describe the run."""
         run, provenance = self._run, self._run.provenance
         info = {name: getattr(run, name) for name in ("name", "project", "group", "job_type")}
-        tags = {ID: run.id, INFO: json.dumps(info, ensure_ascii=False)[:TAG_LENGTH], "mlflow.note.content": run.notes[:TAG_LENGTH]}
+        tags = {ID: run.id, **pieces(INFO, info), "mlflow.note.content": _shown(run.notes)[:TAG_LENGTH]}
         for ours, theirs in (("script", "mlflow.source.name"), ("commit", "mlflow.source.git.commit")):
             if provenance.get(ours):
                 tags[theirs] = str(provenance[ours])
         return tags
 
     def _make(self, experiment: str) -> Any:
-        return self._client.create_run(experiment, self._run.start // 1_000_000, self._described(), self._run.name or self._run.id)
+        return self._client.create_run(experiment, self._run.start // 1_000_000, self._described(), self._run_name())
+
+    def _run_name(self) -> str:
+        """As much of it as the column holds; the whole one is in the tag INFO."""
+        return _shown(self._run.name or self._run.id)[:NAME_LENGTH]
 
     def _points(self, event: Metrics, metrics: list[Any], ledger: Ledger) -> None:
         from mlflow.entities import Metric
@@ -270,7 +288,7 @@ class MlflowWriter:
         if name is None:
             name = self._names[key] = KEYS.encode(key)
             if KEYS.shortened(key):
-                self._tags[ORIGINAL + name[-16:]] = json.dumps([name, key], ensure_ascii=False)[:TAG_LENGTH]
+                self._tags |= pieces(ORIGINAL + name[-16:], [name, key])
         return name
 
     def _config(self, event: Config, ledger: Ledger) -> None:
@@ -291,7 +309,7 @@ class MlflowWriter:
             if name not in self._params and text is not None:
                 fresh[path] = Param(name, text)
             else:
-                self._tags[CHANGED + _short(path)] = json.dumps([path, text], ensure_ascii=False)
+                self._tags |= pieces(CHANGED + _short(path), [path, text])
                 self._config_now[path] = text
         for paths in _hundreds(fresh):
             try:
@@ -299,7 +317,8 @@ class MlflowWriter:
                     self._client.log_batch(self._id, params=[fresh[path] for path in paths])
                 self._params.update(fresh[path].key for path in paths)
             except Rejected:  # such as that somebody else has written one of them meanwhile
-                self._tags |= {CHANGED + _short(path): json.dumps([path, texts[path]], ensure_ascii=False) for path in paths}
+                for path in paths:
+                    self._tags |= pieces(CHANGED + _short(path), [path, texts[path]])
             self._config_now |= {path: texts[path] for path in paths}
 
     def _entries(self, on: str, values: dict[str, Any], ledger: Ledger) -> None:
@@ -309,7 +328,7 @@ class MlflowWriter:
             name = self._name(key)
             self._tags[(SUMMARY + name)[:250] if len(SUMMARY + name) <= 250 else SUMMARY + _short(key)] = text
             if len(SUMMARY + name) > 250:
-                self._tags[ORIGINAL + _short(key)] = json.dumps([_short(key), key], ensure_ascii=False)[:TAG_LENGTH]
+                self._tags |= pieces(ORIGINAL + _short(key), [_short(key), key])
 
     def _send_tags(self, ledger: Ledger) -> None:
         """One that is refused takes no other with it."""
@@ -330,14 +349,15 @@ class MlflowWriter:
     def _media(self, event: Media) -> None:
         """A file whose path holds what the Reader needs: media/<key>/<kind>/<step>_<time>_<call>.<format>."""
         self._name(event.key)
-        ending = "msgpack" if event.file is not None and event.format in INLINE else INLINE.get(event.format, PARTS.encode(event.format))
+        form = PARTS.encode(event.format)
+        ending = "msgpack" if event.file is not None and event.format in INLINE else INLINE.get(event.format, form)
         step = "" if event.step is None else str(event.step)
         key = PARTS.encode(event.key)
         if PARTS.shortened(event.key):
-            self._tags[ORIGINAL + key[-16:]] = json.dumps([key, event.key], ensure_ascii=False)[:TAG_LENGTH]
-        name = f"media/{key}/{event.kind}/{event.time:020d}_{step}_{event.call}.{event.format}.{ending}"
+            self._tags |= pieces(ORIGINAL + key[-16:], [key, event.key])
+        name = f"media/{key}/{event.kind}/{event.time:020d}_{step}_{event.call}.{form}.{ending}"
         if event.file is not None:
-            self._file(name, self._run.content(event.file).read_bytes())
+            self._file(name, self._run.content(event.file))
         elif event.format == "text":
             self._file(name, event.inline.encode("utf-8", "surrogatepass"))
         else:
@@ -347,19 +367,23 @@ class MlflowWriter:
         head = f"artifacts/{PARTS.encode(event.name)}/{PARTS.encode(event.type)}"
         for part in (event.name, event.type, *(part for file in event.files for part in file.path.split("/"))):
             if PARTS.shortened(part):
-                self._tags[ORIGINAL + PARTS.encode(part)[-16:]] = json.dumps([PARTS.encode(part), part], ensure_ascii=False)[:TAG_LENGTH]
+                self._tags |= pieces(ORIGINAL + PARTS.encode(part)[-16:], [PARTS.encode(part), part])
         for file in event.files:
             if PROJECTION.held(
                 ledger, "artifact", FileItem(event.name, event.type, file.path, file.digest), f"artifact/{event.name}", event.uri
             ):
                 path = "/".join(PARTS.encode(part) for part in file.path.split("/"))
-                self._file(f"{head}/{path}", self._run.content(file).read_bytes())
+                self._file(f"{head}/{path}", self._run.content(file))
 
-    def _file(self, path: str, data: bytes) -> None:
+    def _file(self, path: str, content: bytes | Path) -> None:
+        """The client takes the name of a file for that of the artifact, so it gets one of the right name."""
         folder, _, name = path.rpartition("/")
         with told(), tempfile.TemporaryDirectory(prefix="trackbridge-") as temporary:
             local = Path(temporary) / name
-            local.write_bytes(data)
+            if isinstance(content, Path):
+                shutil.copyfile(content, local)
+            else:
+                local.write_bytes(content)
             self._client.log_artifact(self._id, str(local), folder)
 
 
@@ -385,7 +409,7 @@ class MlflowReader:
         tagged = {key.removeprefix(SUMMARY): text for key, text in run.data.tags.items() if key.startswith(SUMMARY)}
         summary = {KEYS.decode(name, originals): from_text(text) for name, text in tagged.items()}
         start = run.info.start_time * 1_000_000
-        for event in (Config(start, unflatten(config)), Summary(start, summary), Tags(start, json.loads(run.data.tags.get(TAGS, "[]")))):
+        for event in (Config(start, unflatten(config)), Summary(start, summary), Tags(start, whole(run.data.tags, TAGS, []))):
             yield Record("native", position, event)
             position += 1
         store = self._store(run)
@@ -407,17 +431,16 @@ class MlflowReader:
     def _describe(self, run: Any) -> RunInfo:
         tags = run.data.tags
         notes = tags.get("mlflow.note.content", "")
-        if len(notes) == TAG_LENGTH:
+        if beside(notes):
             notes = _download(self._store(run), NOTES).decode()
-        info = from_text(tags.get(INFO, "{}"))
-        described = info if isinstance(info, dict) else {}
+        described = whole(tags, INFO, {})
         back = {theirs: ours for ours, theirs in STATUS.items()}
         if ID not in tags:  # written by others
             described = {"name": run.info.run_name or "", "project": self._projects[run.info.experiment_id]}
         return RunInfo(
             id=tags.get(ID, run.info.run_id),
             notes=notes,
-            tags=tuple(json.loads(tags.get(TAGS, "[]"))),
+            tags=tuple(whole(tags, TAGS, [])),
             status=back.get(run.info.status, "running"),
             start=run.info.start_time * 1_000_000,
             end=run.info.end_time * 1_000_000 if run.info.end_time else None,
@@ -566,15 +589,52 @@ def native_run(store: Any, run_id: str) -> Any | None:
 
 def original_keys(run: Any) -> dict[str, str]:
     """The keys of the names that had to be shortened."""
-    return dict(json.loads(text) for key, text in run.data.tags.items() if key.startswith(ORIGINAL))
+    return dict(_all(run.data.tags, ORIGINAL))
 
 
 def config_texts(run: Any) -> dict[str, str | None]:
     """The configuration's paths and texts; None for an entry that was replaced by one of another shape."""
     originals = original_keys(run)
     texts: dict[str, str | None] = {KEYS.decode(name, originals): text for name, text in run.data.params.items()}
-    texts.update(json.loads(text) for key, text in run.data.tags.items() if key.startswith(CHANGED))
+    texts.update(_all(run.data.tags, CHANGED))
     return texts
+
+
+def pieces(name: str, value: Any) -> dict[str, str]:
+    """Tags that hold `value` as JSON: as many as it takes, since a longer text is cut."""
+    text = json.dumps(value, ensure_ascii=False)
+    starts = range(0, len(text), TAG_LENGTH)
+    return {f"{name}{PIECE}{start // TAG_LENGTH}" if start else name: text[start : start + TAG_LENGTH] for start in starts}
+
+
+def whole(tags: Mapping[str, str], name: str, default: Any) -> Any:
+    """The value of :func:`pieces`; what a longer one left behind it is passed over. The default where it is absent, or somebody changed it."""
+    text = tags.get(name, "")
+    for index in itertools.count(1):
+        more = tags.get(f"{name}{PIECE}{index}")
+        if more is None:
+            break
+        text += more
+    try:
+        return json.JSONDecoder().raw_decode(text)[0]
+    except ValueError:
+        return default
+
+
+def _all(tags: Mapping[str, str], prefix: str) -> Iterator[Any]:
+    """The values whose names begin with `prefix`."""
+    found = (whole(tags, name, None) for name in tags if name.startswith(prefix) and PIECE not in name.removeprefix(prefix))
+    return (value for value in found if value is not None)
+
+
+def _shown(text: str) -> str:
+    """`text` without NUL, which PostgreSQL refuses."""
+    return text.replace("\0", "\ufffd")
+
+
+def beside(notes: str) -> bool:
+    """Whether notes that are shown so are not the whole ones, which are then in a file."""
+    return len(notes) >= TAG_LENGTH or "\ufffd" in notes
 
 
 def artifacts(target: Target, project: str) -> str | None:
@@ -594,11 +654,11 @@ class told:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is None or isinstance(error, (RuntimeError, ImportError, Rejected)):
             return
-        code = getattr(error, "error_code", "")
-        if (
-            code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS")
-            or getattr(error, "errno", None) == errno.ENAMETOOLONG
-        ):
+        code, text = getattr(error, "error_code", ""), str(error)
+        if REMOVED.search(text):
+            raise RuntimeError(f"{text[:300]} Restore it with: mlflow runs restore --run-id ID") from error
+        refused = code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS") and not OF_THE_DATABASE.search(text)
+        if refused or getattr(error, "errno", None) == errno.ENAMETOOLONG:
             raise Rejected(str(error)[:500]) from error
         module = type(error).__module__.partition(".")[0]
         if code or module in CLIENTS or isinstance(error, OSError):
@@ -624,9 +684,10 @@ def _media(path: str, data: bytes, ref: FileRef, originals: dict[str, str]) -> M
     _, key, kind, name = path.split("/")
     stamp, _, endings = name.partition(".")
     time, step, call = stamp.split("_")
-    form, _, ending = endings.rpartition(".")
-    media = Media(int(time), int(call), int(step) if step else None, PARTS.decode(key, originals), kind, form)
-    if form not in INLINE or ending == "msgpack":
+    half = endings[: len(endings) // 2]
+    form, _, ending = (half, ".", half) if endings == f"{half}.{half}" else endings.rpartition(".")
+    media = Media(int(time), int(call), int(step) if step else None, PARTS.decode(key, originals), kind, PARTS.decode(form, originals))
+    if media.format not in INLINE or ending == "msgpack":
         return msgspec.structs.replace(media, file=ref)
     if form == "text":
         return msgspec.structs.replace(media, inline=data.decode("utf-8", "surrogatepass"))

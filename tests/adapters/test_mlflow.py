@@ -19,7 +19,7 @@ from tests.adapters.moto import AWS
 from tests.adapters.servers import free_port, mlflow_server
 from trackbridge.adapters import Position, Target
 from trackbridge.errors import Unavailable
-from trackbridge.records import Config, Media, Metrics, Record, RunInfo, Summary
+from trackbridge.records import Config, FileRef, Media, Metrics, Record, RunInfo, Summary, Tags
 from trackbridge.transfer.verify import verify
 
 mlflow = pytest.importorskip("mlflow")
@@ -106,6 +106,78 @@ def test_a_tag_that_is_refused_takes_nothing_with_it(tmp_path: Path) -> None:
     found = [record.event for record in adapter.reader(here(tmp_path)).read("r")]
     assert [event.values for event in found if isinstance(event, Summary)] == [{"best": 0.5}]
     assert [event.values["loss"] for event in found if isinstance(event, Metrics)] == [0.5, 0.25]
+
+
+def test_what_is_longer_than_a_tag_comes_back_whole(tmp_path: Path) -> None:
+    run = RunInfo(id="r", name="sweep-" + "lr=0.1," * 2000, project="p", notes="with a \0 in it", start=10**18)
+    out = adapter.writer(here(tmp_path))
+    out.open(run, None)
+    tags = [f"tag number {number}" for number in range(1000)]
+    entries = {f"{'k' * 300}{number}": '"' * 5000 for number in range(3)}
+    for number, values in enumerate((dict.fromkeys(entries, 1), entries)):
+        out.write([Record("r0", number, Config(10**18, values))])
+    out.write([Record(f"r{rank}-of-a-large-cluster", 0, Tags(10**18, tags)) for rank in range(600)])
+    held = out.flush()
+    assert len(held.sequences) == 601
+
+    again = adapter.writer(here(tmp_path))
+    assert again.open(run, None) == held
+    reader = adapter.reader(here(tmp_path))
+    (found,) = reader.runs()
+    assert (found.name, found.notes, found.tags) == (run.name, run.notes, tuple(tags))
+    assert [record.event.values for record in reader.read("r") if isinstance(record.event, Config)] == [entries]
+    again.write([Record("r9", 0, Tags(10**18, ["one"]))])
+    assert next(reader.runs()).tags == ("one",)
+
+
+def test_a_tag_of_ours_that_somebody_changed_ends_no_reading(tmp_path: Path) -> None:
+    out = opened(tmp_path)
+    out.write([Record("r0", 0, Config(10**18, {"lr": 0.1})), Record("r0", 1, Config(10**18, {"lr": 0.2}))])
+    out.flush()
+    client = mlflow.tracking.MlflowClient(here(tmp_path).location)
+    for key in client.get_run(out.place().id).data.tags:
+        if key.startswith("trackbridge.") and key != "trackbridge.run_id":
+            client.set_tag(out.place().id, key, "{seen")
+    reader = adapter.reader(here(tmp_path))
+    assert [run.id for run in reader.runs()] == ["r"]
+    assert [record.event.values for record in reader.read("r") if isinstance(record.event, Config)] == [{"lr": 0.1}]
+
+
+def test_a_run_that_is_removed_meanwhile_buries_nothing(tmp_path: Path) -> None:
+    out = opened(tmp_path)
+    mlflow.tracking.MlflowClient(here(tmp_path).location).delete_run(out.place().id)
+    with pytest.raises(RuntimeError, match="mlflow runs restore"):
+        out.write([Record("r0", 0, Metrics(10**18, 0, 0, {"loss": 0.5}))])
+
+
+def test_a_damaged_database_is_an_outage(tmp_path: Path) -> None:
+    out = opened(tmp_path)
+    path = Path(here(tmp_path).location.removeprefix("sqlite:///"))
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    with pytest.raises(Unavailable, match="malformed"):
+        out.write([Record("r0", 0, Metrics(10**18, 0, 0, {"loss": 0.5}))])
+
+
+def test_the_format_of_a_medium_is_no_path(tmp_path: Path) -> None:
+    out = opened(tmp_path)
+    out._run = _Contents(tmp_path)
+    for format in ("webm", "tar.gz", "../x", "a b.A"):
+        out.write([Record("r0", 0, Media(10**18, 0, 0, "clip", "video", format, file=FileRef("f", "0" * 64, 5)))])
+    found = [record.event.format for record in adapter.reader(here(tmp_path)).read("r") if isinstance(record.event, Media)]
+    assert sorted(found) == sorted(["webm", "tar.gz", "../x", "a b.A"])
+
+
+class _Contents:
+    """A run of which each file is the same one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "content"
+        self._file.write_bytes(b"bytes")
+
+    def content(self, ref: FileRef) -> Path:
+        return self._file
 
 
 @pytest.mark.parametrize("place", ["disk", "store"])
