@@ -71,6 +71,14 @@ def add_file(store: Path, source: Path, name: str) -> FileRef:
     return FileRef(name, digest, size)
 
 
+def reference(path: Path, name: str) -> FileRef:
+    """The file at `path` as it is now, under `name`."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return FileRef(name, hashlib.file_digest(file, "sha256").hexdigest(), file.seek(0, os.SEEK_END))
+
+
 def replace(path: Path, data: bytes, *, sync: bool = True, mode: int = 0o666) -> None:
     """Put `data` at `path`, so that whenever this process dies the file is whole: the old one or the new one.
 

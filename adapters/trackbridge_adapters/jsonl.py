@@ -16,7 +16,6 @@ Recovery: `write` appends to the files, so a killed process loses nothing that i
 from __future__ import annotations
 
 import errno
-import hashlib
 import math
 import os
 import shutil
@@ -30,7 +29,7 @@ import msgspec
 from trackbridge.adapters import SIDECAR_FILE, Capabilities, Place, Position, Recovery, Requirements, Sidecar, Target
 from trackbridge.deviations import Deviation
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
-from trackbridge.files import replace
+from trackbridge.files import reference, replace
 from trackbridge.names import Names
 from trackbridge.projection import Projection
 from trackbridge.records import Artifact, Config, End, FileRef, Media, Metrics, Record, RunInfo, Start, Status, Summary, Tags
@@ -392,8 +391,7 @@ def digested(folder: Path, file: StoredFile) -> FileRef:
     path = (folder / file.path).resolve()
     if not file.path or not path.is_relative_to(folder.resolve()) or not path.is_file():
         return FileRef(file.name, "", file.size)
-    with path.open("rb") as content:
-        return FileRef(file.name, hashlib.file_digest(content, "sha256").hexdigest(), path.stat().st_size)
+    return reference(path, file.name)
 
 
 @contextmanager

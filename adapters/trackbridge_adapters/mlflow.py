@@ -11,6 +11,7 @@ is the whole point.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import importlib.util
@@ -29,6 +30,7 @@ import msgspec
 from trackbridge.adapters import SIDECAR_FILE, Capabilities, Place, Position, Recovery, Requirements, Sidecar, Target
 from trackbridge.deviations import Deviation, Ledger, Reason, unpack, words
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
+from trackbridge.files import reference
 from trackbridge.names import Names, from_text, to_text
 from trackbridge.normal import flatten, top_level, unflatten
 from trackbridge.projection import (
@@ -414,11 +416,10 @@ class MlflowReader:
             position += 1
         store = self._store(run)
         for path in sorted(_files(store, "media")) + sorted(_files(store, "artifacts")):
-            data = _download(store, path)
-            ref = FileRef(path, hashlib.sha256(data).hexdigest(), len(data))
-            yield Record(
-                "native", position, _media(path, data, ref, originals) if path.startswith("media/") else _artifact(path, ref, originals)
-            )
+            with _downloaded(store, path) as place:
+                ref = reference(place, path)
+                held = _media(path, place, ref, originals) if path.startswith("media/") else _artifact(path, ref, originals)
+            yield Record("native", position, held)
             position += 1
 
     def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
@@ -482,9 +483,15 @@ def _files(store: Any, folder: str) -> Iterator[str]:
             yield file.path
 
 
-def _download(store: Any, path: str) -> bytes:
+@contextlib.contextmanager
+def _downloaded(store: Any, path: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="trackbridge-") as temporary:
-        return Path(store.download_artifacts(path, temporary)).read_bytes()
+        yield Path(store.download_artifacts(path, temporary))
+
+
+def _download(store: Any, path: str) -> bytes:
+    with _downloaded(store, path) as place:
+        return place.read_bytes()
 
 
 class MlflowAdapter:
@@ -680,7 +687,7 @@ def _table(inline: dict[str, Any]) -> dict[str, Any]:
     return {"columns": inline["columns"], "data": inline["rows"]}
 
 
-def _media(path: str, data: bytes, ref: FileRef, originals: dict[str, str]) -> Media:
+def _media(path: str, place: Path, ref: FileRef, originals: dict[str, str]) -> Media:
     _, key, kind, name = path.split("/")
     stamp, _, endings = name.partition(".")
     time, step, call = stamp.split("_")
@@ -690,8 +697,8 @@ def _media(path: str, data: bytes, ref: FileRef, originals: dict[str, str]) -> M
     if media.format not in INLINE or ending == "msgpack":
         return msgspec.structs.replace(media, file=ref)
     if form == "text":
-        return msgspec.structs.replace(media, inline=data.decode("utf-8", "surrogatepass"))
-    held = json.loads(data)
+        return msgspec.structs.replace(media, inline=place.read_bytes().decode("utf-8", "surrogatepass"))
+    held = json.loads(place.read_bytes())
     return msgspec.structs.replace(media, inline={"columns": held["columns"], "rows": held["data"]} if form == "rows" else held)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from trackbridge.adapters import SIDECAR_FILE
 from trackbridge.errors import RunNotFound
+from trackbridge.files import reference
 from trackbridge.projection import nanoseconds
 from trackbridge.records import AnyEvent, Artifact, Config, FileRef, Media, Metrics, Record, RunInfo, Status, Summary
 from trackbridge_adapters.aim.folder import Store
@@ -86,10 +86,10 @@ def _events(run: Any, store: Store) -> Iterator[AnyEvent]:
     for name in run.artifacts:
         path = store.file(run, name)
         if path is not None and name.startswith("media/") and ours:
-            event = _media(name, _ref(path, path.name), ours.get("names", {}))
+            event = _media(name, reference(path, path.name), ours.get("names", {}))
             media.append((event.time / 1e9, 0, event))
         elif path is not None and name != SIDECAR_FILE:
-            artifacts.append(_artifact(name, _ref(path, name), ours.get("names", {}), start))
+            artifacts.append(_artifact(name, reference(path, name), ours.get("names", {}), start))
     yield from (event for _, _, event in sorted(media, key=lambda row: row[:2]))
     yield from artifacts
 
@@ -125,11 +125,6 @@ def _object(media: Media, value: Any) -> Media:
     data = bytes(value.storage["data"])
     ref = FileRef(f"{media.kind}.{value.storage['format']}", hashlib.sha256(data).hexdigest(), len(data))
     return msgspec.structs.replace(media, format=value.storage["format"], file=ref)
-
-
-def _ref(path: Path, name: str) -> FileRef:
-    with path.open("rb") as file:
-        return FileRef(name, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
 
 
 def _media(name: str, ref: FileRef, originals: dict[str, str]) -> Media:

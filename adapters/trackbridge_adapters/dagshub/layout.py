@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import re
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trackbridge.adapters import SIDECAR_FILE
+from trackbridge.files import reference
 from trackbridge.names import Names, from_text, to_text
 from trackbridge.projection import Projection, step_from_call, time_to_milliseconds
 from trackbridge.records import FileRef, RunInfo
@@ -144,10 +144,7 @@ def content(folder: Path, path: str, format: str) -> dict[str, Any]:
 def digested(folder: Path, path: str, name: str, size: int) -> FileRef:
     """A reference with the digest of the bytes that are there; "" where there are none, as of a file by reference."""
     place = folder / path
-    if not place.is_file():
-        return FileRef(name, "", size)
-    with place.open("rb") as file:
-        return FileRef(name, hashlib.file_digest(file, "sha256").hexdigest(), place.stat().st_size)
+    return reference(place, name) if place.is_file() else FileRef(name, "", size)
 
 
 def as_json(values: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import msgspec
 
 from trackbridge.adapters import SIDECAR_FILE
 from trackbridge.errors import RunNotFound
+from trackbridge.files import reference
 from trackbridge.names import from_text
 from trackbridge.normal import unflatten
 from trackbridge.projection import nanoseconds
@@ -124,7 +124,4 @@ def _files(folder: Path, about: dict[str, Any]) -> Iterator[tuple[str, Artifact]
 
 def _ref(path: Path, name: str) -> FileRef:
     """A file that was deleted in Guild has no digest."""
-    if not path.is_file():
-        return FileRef(name, "", 0)
-    with path.open("rb") as file:
-        return FileRef(name, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+    return reference(path, name) if path.is_file() else FileRef(name, "", 0)

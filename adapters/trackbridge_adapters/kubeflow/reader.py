@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 
 from trackbridge.adapters import SIDECAR_FILE
 from trackbridge.errors import RunNotFound
+from trackbridge.files import reference
 from trackbridge.names import from_text
 from trackbridge.records import AnyEvent, Artifact, Config, End, FileRef, Media, Metrics, Record, RunInfo, Start, Summary, Tags
 from trackbridge.times import from_iso
@@ -69,7 +69,7 @@ def _events(folder: Path) -> Iterator[AnyEvent]:
     for cells in layout.rows(folder / layout.MEDIA):
         yield _media(folder, *cells)
     for time, name, _, type, file, size, path, uri, metadata in layout.rows(folder / layout.ARTIFACTS):
-        ref = msgspec.structs.replace(_ref(folder / path), path=file) if path else FileRef(file, "", int(size))
+        ref = reference(folder / path, file) if path else FileRef(file, "", int(size))
         yield Artifact(int(time), name, type, [ref], uri, layout.told(json.loads(metadata or "{}")))
     yield Summary(info.start, layout.told(layout.load(folder / layout.SUMMARY)))
     if info.end is not None:
@@ -80,9 +80,4 @@ def _media(folder: Path, time: str, step: str, key: str, kind: str, format: str,
     media = Media(int(time), 0, int(step) if step else None, key, kind, format, meta=layout.told(json.loads(meta or "{}")))
     if format in ("counts", "rows", "text"):
         return msgspec.structs.replace(media, inline=layout.outline(kind, (folder / path).read_bytes()))
-    return msgspec.structs.replace(media, file=_ref(folder / path))
-
-
-def _ref(path: Path) -> FileRef:
-    with path.open("rb") as file:
-        return FileRef(path.name, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+    return msgspec.structs.replace(media, file=reference(folder / path, (folder / path).name))

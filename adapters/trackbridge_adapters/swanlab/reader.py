@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import msgspec
 
 from trackbridge.adapters import SIDECAR_FILE
 from trackbridge.errors import RunNotFound
-from trackbridge.records import AnyEvent, Artifact, Config, FileRef, Media, Metrics, Record, RunInfo, Status, Summary
+from trackbridge.files import reference
+from trackbridge.records import AnyEvent, Artifact, Config, Media, Metrics, Record, RunInfo, Status, Summary
 from trackbridge_adapters.swanlab import layout
 from trackbridge_adapters.swanlab.layout import CONFIG, DIGEST, ID, INLINE, KEYS, NAMES, OURS, PARTS, STRING, SUMMARY, TAGS, client, told
 
@@ -113,10 +113,9 @@ def _shown(folder: Path, found: Any, call: int, originals: dict[str, str], ours:
 
 
 def _content(media: Media, path: Path) -> Media:
-    data = path.read_bytes()
     if media.format in INLINE:
-        return msgspec.structs.replace(media, inline=layout.decoded(media.format, data))
-    return msgspec.structs.replace(media, file=FileRef(path.name, hashlib.sha256(data).hexdigest(), len(data)))
+        return msgspec.structs.replace(media, inline=layout.decoded(media.format, path.read_bytes()))
+    return msgspec.structs.replace(media, file=reference(path, path.name))
 
 
 def _saved(name: str, path: Path, originals: dict[str, str], start: int) -> AnyEvent:
@@ -127,6 +126,5 @@ def _saved(name: str, path: Path, originals: dict[str, str], start: int) -> AnyE
         step, time, _ = stamp.split("_")
         key, kind = (PARTS.decode(part, originals) for part in rest[:2])
         return _content(Media(int(time), 0, int(step), key, kind, PARTS.decode(format)), path)
-    data = path.read_bytes()
     title, kind, *place = [PARTS.decode(part, originals) for part in rest] if head == "artifacts" and len(rest) > 2 else (name, "", name)
-    return Artifact(start, title, kind, [FileRef("/".join(place), hashlib.sha256(data).hexdigest(), len(data))])
+    return Artifact(start, title, kind, [reference(path, "/".join(place))])

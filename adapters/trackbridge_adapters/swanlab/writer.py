@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import shlex
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation, Ledger, unpack
 from trackbridge.errors import Rejected
-from trackbridge.files import outage
+from trackbridge.files import outage, reference
 from trackbridge.projection import FileItem, MediaItem
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
 from trackbridge_adapters.swanlab import layout
@@ -267,29 +268,26 @@ class Writer:
         if held is None:
             return
         if event.format in INLINE:
-            data, (medium, ending) = layout.encoded(event.format, self._source.inline(event)), INLINE[event.format]
+            data: bytes | Path = layout.encoded(event.format, self._source.inline(event))
+            medium, ending = INLINE[event.format]
         else:
-            data, medium, ending = (
-                self._source.content(event.file).read_bytes(),
-                layout.SHOWN.get((event.kind, event.format), ""),
-                event.format,
-            )
-        step = held.step or 0
-        if medium and len(data) <= layout.MEDIA_BYTES:
+            data, medium, ending = self._source.content(event.file), layout.SHOWN.get((event.kind, event.format), ""), event.format
+        step, (digest, size) = held.step or 0, _measured(data)
+        if medium and size <= layout.MEDIA_BYTES:
             kind = f"{event.kind} {medium}" if medium == "html" else event.kind
             self._shown(event.key, kind, medium, ending, data, step, event.time, str(event.meta.get("caption") or ""))
         else:
-            name = f"{step}_{event.time}_{hashlib.sha256(data).hexdigest()[:8]}.{PARTS.encode(event.format)}"
+            name = f"{step}_{event.time}_{digest[:8]}.{PARTS.encode(event.format)}"
             self._save(f"media/{self._part(event.key)}/{self._part(event.kind)}/{name}", data, event.time)
 
-    def _shown(self, key: str, kind: str, medium: str, ending: str, data: bytes, step: int, time: int, caption: str = "") -> None:
-        digest = hashlib.sha256(data).hexdigest()
+    def _shown(self, key: str, kind: str, medium: str, ending: str, data: bytes | Path, step: int, time: int, caption: str = "") -> None:
+        digest, size = _measured(data)
         name = f"{step:03d}-{digest[:16]}.{ending}"
         self._file(Path("media", medium, name), data)
         type = client().medium[medium]
         media = client().MediaRecord(key=self._column(key, kind, step, type, time), step=step, type=type)
         media.timestamp.FromNanoseconds(time)
-        media.value.items.add(filename=name, sha256=digest, size=len(data), caption=caption)
+        media.value.items.add(filename=name, sha256=digest, size=size, caption=caption)
         self._record(time, media=media)
 
     def _artifact(self, event: Artifact) -> None:
@@ -301,7 +299,7 @@ class Writer:
             ):
                 sources.append((f"{head}/{'/'.join(map(self._part, ref.path.split('/')))}", self._source.content(ref)))
         for name, source in sources:
-            self._save(name, source.read_bytes(), event.time)
+            self._save(name, source, event.time)
 
     def _part(self, text: str) -> str:
         """`text` as a part of a path; where that is not to be read back, the configuration tells what it was."""
@@ -310,7 +308,7 @@ class Writer:
             self._set(f"{layout.NAMES}/{name}", text)
         return name
 
-    def _save(self, name: str, data: bytes, time: int) -> None:
+    def _save(self, name: str, data: bytes | Path, time: int) -> None:
         """A file in the run's own folder, which is announced once: the client would link to one elsewhere."""
         self._file(Path("files", name), data)
         if name not in self._announced:
@@ -318,9 +316,20 @@ class Writer:
             source = str(self._run / "files" / name)
             self._record(time, save=client().SaveRecord(name=name, source_path=source, type=client().SaveType.SAVE_TYPE_CUSTOM))
 
-    def _file(self, place: Path, data: bytes) -> None:
+    def _file(self, place: Path, data: bytes | Path) -> None:
         path = self._run / place
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.part")
-        partial.write_bytes(data)
+        if isinstance(data, Path):
+            shutil.copyfile(data, partial)
+        else:
+            partial.write_bytes(data)
         os.replace(partial, path)
+
+
+def _measured(data: bytes | Path) -> tuple[str, int]:
+    """Digest and size of a content, or of that of a file."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest(), len(data)
+    ref = reference(data, data.name)
+    return ref.digest, ref.size

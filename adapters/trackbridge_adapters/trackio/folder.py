@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shlex
 import shutil
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from trackbridge.adapters import Place
 from trackbridge.errors import Unavailable
+from trackbridge.files import reference
 from trackbridge.projection import Projection
 from trackbridge.records import FileRef
 from trackbridge_adapters.trackio.layout import PROJECTION
@@ -115,10 +115,7 @@ class Folder:
 
     def media(self, path: str) -> FileRef | None:
         place = self._root / "media" / path
-        if not place.is_file():
-            return None
-        with place.open("rb") as file:
-            return FileRef(place.name, hashlib.file_digest(file, "sha256").hexdigest(), place.stat().st_size)
+        return reference(place, place.name) if place.is_file() else None
 
     def log(self, project: str, name: str, run_id: str, rows: Sequence[Row], config: dict[str, Any] | None) -> None:
         values, steps, times, ids = map(list, zip(*rows, strict=True))

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import html
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from trackbridge.files import add_bytes
+from trackbridge.files import add_bytes, reference
 from trackbridge.projection import nanoseconds
 from trackbridge.records import FileRef, Media
 from trackbridge_adapters.wandb.layout import Fragment
@@ -158,13 +156,7 @@ def found(key: str, cell: dict[str, Any], values: dict[str, Any], fragment: Frag
     if (kind, form) == ("text", "text"):
         text = path.read_bytes().decode().removeprefix(BEFORE).removesuffix(AFTER)
         return msgspec.structs.replace(media, inline=html.unescape(text))
-    return msgspec.structs.replace(media, file=reference(cell.get("name", cell["path"]), path))
-
-
-def reference(name: str, path: Path) -> FileRef:
-    """What really lies at `path`."""
-    with path.open("rb") as file:
-        return FileRef(name, hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size)
+    return msgspec.structs.replace(media, file=reference(path, cell.get("name", cell["path"])))
 
 
 def step(values: dict[str, Any]) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any
 from trackbridge import records
 from trackbridge.adapters import SIDECAR_FILE
 from trackbridge.errors import RunNotFound
+from trackbridge.files import reference
 from trackbridge.projection import nanoseconds
 from trackbridge.records import AnyEvent, Artifact, FileRef, Metrics, Record, RunInfo
 from trackbridge_adapters.wandb import layout, media
@@ -97,6 +98,6 @@ def _artifact(entry: Any, part: Fragment) -> Iterator[Artifact]:
             continue
         for place in (part.artifacts / Path(item.local_path).name, Path(item.local_path)):  # the folder may have been moved
             if place.is_file():
-                files.append(media.reference(path, place))
+                files.append(reference(place, path))
                 break
     yield Artifact(0, name, kind, files, uri, metadata)
