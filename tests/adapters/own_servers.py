@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -73,6 +74,41 @@ def other_server() -> Iterator[str]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@contextlib.contextmanager
+def limiting_proxy(url: str, most: int) -> Iterator[str]:
+    """A proxy before `url` that refuses requests of more than `most` bytes, as nginx does with 1 MB if nobody tells it otherwise."""
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if len(body) > most:
+                self.answer(413, b"<html>413 Request Entity Too Large</html>")
+                return
+            headers = {
+                name: value for name, value in self.headers.items() if name.lower() not in ("host", "content-length", "accept-encoding")
+            }
+            request = urllib.request.Request(url + self.path, body if self.command == "POST" else None, headers, method=self.command)
+            with urllib.request.urlopen(request, timeout=60) as response:
+                self.answer(response.status, response.read(), response.headers.get("Content-Type", ""))
+
+        do_GET = do_POST
+
+        def answer(self, status: int, body: bytes, kind: str = "text/html") -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()

@@ -15,7 +15,7 @@ from trackbridge_adapters.trackio.layout import artifact_names, iso, project_nam
 
 import trackbridge
 from tests.adapters import fresh
-from tests.adapters.own_servers import conversation, other_server, trackio_server
+from tests.adapters.own_servers import conversation, limiting_proxy, other_server, trackio_server
 from tests.adapters.servers import free_port
 from trackbridge.adapters import Target
 from trackbridge.times import from_iso
@@ -378,6 +378,20 @@ else:
         assert "did not write it" in at_server(script, url, tmp_path / "client", "full")
     with trackio_server(tmp_path / "server", "secret") as url:
         at_server(script, url, tmp_path / "client", "free")
+
+
+@pytest.mark.server
+def test_requests_are_as_small_as_a_proxy_wants_them(tmp_path: Path) -> None:
+    script = """
+out, _ = opened()
+out.write(series(3000)); out.close("finished", T0)
+assert points() == [n / 2 for n in range(3000)]
+out, _ = opened("s")
+out.write([Record("r0", 0, Config(T0, {"notes": "n" * 60_000}))])
+attempt(out.flush)
+"""
+    with trackio_server(tmp_path / "server", "secret") as url, limiting_proxy(url, 50_000) as proxy:
+        assert "413" in at_server(script, proxy, tmp_path / "client")
 
 
 @pytest.mark.server

@@ -41,6 +41,10 @@ class Refused(Unavailable):
     """The server takes the request for a wrong one."""
 
 
+class TooLarge(Unavailable):
+    """A proxy before the server takes no request of this size."""
+
+
 class Server:
     projection: ClassVar[Projection] = SERVER
     timed: ClassVar[bool] = False
@@ -87,6 +91,16 @@ class Server:
         return None if data is None else FileRef(Path(path).name, hashlib.sha256(data).hexdigest(), len(data))
 
     def log(self, project: str, name: str, run_id: str, rows: Sequence[Row], config: dict[str, Any] | None) -> None:
+        try:
+            self._log(project, name, run_id, rows, config)
+        except TooLarge:
+            if len(rows) == 1:
+                raise
+            middle = len(rows) // 2
+            self.log(project, name, run_id, rows[:middle], config)
+            self.log(project, name, run_id, rows[middle:], None)
+
+    def _log(self, project: str, name: str, run_id: str, rows: Sequence[Row], config: dict[str, Any] | None) -> None:
         from trackio.utils import serialize_values
 
         config = serialize_values(config)
@@ -172,8 +186,8 @@ class Server:
             said = f"{self}: {error.response.text[:300] or error}"
             if "write_token" in said:
                 raise Unavailable(f"{said}; {REMEDY}") from error
-            raise (Refused if error.response.status_code == 400 else Unavailable)(said) from error
-        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError, json.JSONDecodeError) as error:
+            raise {400: Refused, 413: TooLarge}.get(error.response.status_code, Unavailable)(said) from error
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise Unavailable(f"{self}: {error}") from error
 
 
