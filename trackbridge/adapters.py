@@ -230,10 +230,10 @@ class Writer(Protocol):
 
     def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
         """Hand `batch` to the client; may buffer. Keys come with the prefix of their rank. A record that `flush` has confirmed may come
-        again after a restart, and changes nothing then.
+        again after a restart, and changes nothing then. An empty batch comes at the end, for what the last `flush` met.
 
         Returns:
-            What the declared rules changed.
+            What the declared rules changed, and what the tracker refused since the last call.
 
         Raises:
             Unavailable: the tracker cannot take anything now; the Writer is dropped, and another one opens the run later.

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 class Server(http.server.BaseHTTPRequestHandler):
     """As much of ClearML's API, and of its file server, as its client asks. It keeps what it was given: (name of the call, content). With `status`
-    it refuses all that comes after the first call of that name, and counts it."""
+    it refuses all that comes after the first call of that name, and counts it; of an answer with events it takes all but those of a `bad` metric."""
 
     calls: ClassVar[list[tuple[str, Any]]] = []
     files: ClassVar[dict[str, bytes]] = {}
@@ -23,6 +23,7 @@ class Server(http.server.BaseHTTPRequestHandler):
     status = 200
     after = ""
     refused = 0
+    bad = ""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -67,6 +68,9 @@ class Server(http.server.BaseHTTPRequestHandler):
         if name in ("tasks.started", "tasks.completed", "tasks.failed", "tasks.stopped"):
             self.task["status"] = {"started": "in_progress"}.get(name.partition(".")[2], name.partition(".")[2])
             return {"updated": 1, "started": 1, "fields": {}}
+        if name == "events.add_batch" and self.bad:
+            bad = sum(self.bad in (event.get("metric"), event.get("variant")) for event in given)
+            return {"added": len(given) - bad, "errors": bad, "errors_info": {f"no such metric: {self.bad}": bad} if bad else {}}
         return {"projects.create": {"id": "p1"}, "projects.get_all": {"projects": []}}.get(name, {"updated": 1, "added": 1, "errors": 0})
 
     def answer(self, data: dict[str, Any], status: int = 200) -> None:
@@ -87,7 +91,7 @@ def server() -> Iterator[dict[str, str]]:
     """The variables that name the server."""
     for kept in (Server.calls, Server.files, Server.task):
         kept.clear()
-    Server.status, Server.after, Server.refused = 200, "", 0
+    Server.status, Server.after, Server.refused, Server.bad = 200, "", 0, ""
     serving = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=serving.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{serving.server_port}"

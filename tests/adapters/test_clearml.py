@@ -326,6 +326,21 @@ out.write([Record("r0", 10, Config(T0, {"lr": 0.5}))]); out.flush()
     assert Server.task["hyperparams"]["General"]["lr"]["value"] == "0.5"
 
 
+def test_events_that_the_server_refuses_are_counted(tmp_path: Path) -> None:
+    script = (
+        WRITER
+        + """
+out, _ = opened()
+out.write([Record("r0", n, Metrics(T0 + n, n, n, {"odd": 0.5, "y": n / 2})) for n in range(3)])
+out.flush()
+print([(str(row.reason), row.count, row.example) for row in out.write([]) if row.reason == "rejected"])
+"""
+    )
+    with server() as variables:
+        Server.bad = "odd"
+        assert there(script, tmp_path, **variables).strip() == """[('rejected', 3, "ClearML: {'no such metric: odd': 3}")]"""
+
+
 @pytest.mark.parametrize("status", [401, 503])
 def test_a_refusal_in_the_middle_is_told_at_once(status: int, tmp_path: Path) -> None:
     """The client would repeat the same request, some hundred times a second, as long as it lives."""

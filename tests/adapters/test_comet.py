@@ -246,6 +246,32 @@ print(points() == [n / 2 for n in range(50)])
     assert not [name for name in (path.name for path in tmp_path.rglob("*")) if name.endswith(".zip") and name != f"{key}.zip"]
 
 
+def test_a_flush_goes_on_while_a_file_does(tmp_path: Path) -> None:
+    """With no patience at all: each look sees that more of it has arrived."""
+    script = """
+import time
+from types import SimpleNamespace as Some
+from trackbridge_adapters.comet import client
+client.FLUSH_SECONDS, client.POLL_SECONDS = 0.0, 0.001
+out, left = client.Online.__new__(client.Online), [3, 2, 1, 0]
+def flush(timeout):
+    if not left:
+        out._open.clear()
+def remaining_data():
+    return (1, left.pop(0), 3) if left else (1, 0, 3)
+out._open, out._experiment = {1}, Some(flush=flush)
+out._streamer = Some(_file_upload_manager=Some(remaining_data=remaining_data))
+out.flush()
+out._open = {1}
+out._experiment = Some(flush=lambda timeout: None)
+try:
+    out.flush()
+except client.Unavailable as error:
+    print(error)
+"""
+    assert "it took nothing" in there(script, tmp_path)
+
+
 def test_a_key_that_is_refused_is_told_to_no_log(tmp_path: Path) -> None:
     """The client itself tells it, to its user's terminal; ours is a log."""
     script = (

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trackbridge_adapters.memory import MemoryReader
+from trackbridge_adapters.memory import MemoryAdapter, MemoryReader, MemoryWriter
 
 import trackbridge
 from tests.forward import scripted
 from tests.forward.scripted import ScriptedAdapter, ScriptedWriter, steps
-from trackbridge.adapters import Target
+from trackbridge.adapters import Position, Target
+from trackbridge.deviations import Deviation
 from trackbridge.errors import Rejected, Unavailable
 from trackbridge.forward import delivery as module
 from trackbridge.forward import worker
@@ -48,7 +49,7 @@ def run_of(calls: int) -> trackbridge.Run:
     return run
 
 
-def deliver(run: trackbridge.Run, adapter: ScriptedAdapter, clock: Clock, folder: Path, limit: int = 10_000) -> Delivery:
+def deliver(run: trackbridge.Run, adapter: MemoryAdapter, clock: Clock, folder: Path, limit: int = 10_000) -> Delivery:
     delivery = Delivery(run.directory, Target("memory", str(folder)), adapter)
     for _ in range(limit):
         if delivery.done:
@@ -200,6 +201,29 @@ def test_a_summary_that_is_never_taken_does_not_keep_the_run_open(tmp_path: Path
     assert {row.reason: row.subject for row in delivery.health.deviations} == {"rejected": "summary"}
     (info,) = MemoryReader(tmp_path / "m").runs()
     assert info.status == "finished"
+
+
+def test_what_a_tracker_refuses_in_the_last_flush_is_counted(tmp_path: Path, clock: Clock) -> None:
+    class Late(MemoryWriter):
+        """Knows what was refused when it is asked the next time."""
+
+        waiting = refused = 0
+
+        def write(self, batch: Sequence[Record]) -> Sequence[Deviation]:
+            told = [Deviation("rejected", "a", self.refused)] if self.refused else []
+            self.waiting, self.refused = self.waiting + sum(isinstance(record.event, Metrics) for record in batch), 0
+            return [*told, *super().write(batch)]
+
+        def flush(self) -> Position:
+            self.refused, self.waiting = self.refused + self.waiting, 0
+            return super().flush()
+
+    class LateAdapter(MemoryAdapter):
+        def writer(self, target: Target) -> MemoryWriter:
+            return Late(Path(target.location))
+
+    delivery = deliver(run_of(7), LateAdapter(), clock, tmp_path / "m")
+    assert {row.reason: row.count for row in delivery.health.deviations} == {"rejected": 7}
 
 
 def test_the_cursor_moves_only_with_flush(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

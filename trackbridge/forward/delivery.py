@@ -255,12 +255,12 @@ class Delivery:
         extra = self._summary.record(end)
         if extra is not None:
             self._send(writer, [extra])
-        self._counted.extend(self._uncounted)
+        self._counted.extend([*self._uncounted, *writer.write([])])  # also what a Writer met in its last flush
         self._uncounted = []
         notice = self._notice()
         if notice is not None:
             with contextlib.suppress(Rejected):  # it is no value of the user's
-                self._counted.extend(writer.write([notice]))  # also what a Writer met in its last flush
+                self._counted.extend(writer.write([notice]))
         writer.flush()
         self._attach(writer)
         hit("before_close")

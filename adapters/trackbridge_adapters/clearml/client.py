@@ -15,6 +15,7 @@ from trackbridge_adapters import reach
 from trackbridge_adapters.clearml.layout import DATA, OURS, TASK_ID
 
 SECONDS = 90.0  # after which the server is taken to be away
+LEAST_SPEED = 100_000.0  # bytes a second of an upload, below which it is taken to be away
 RETRIES = {
     "api": {
         "http": {
@@ -72,31 +73,43 @@ class Online:
         task.mark_started(force=True)
         return task, theirs
 
-    def send(self, events: list[dict[str, Any]], about: dict[str, Any] | None) -> None:
-        """Send `events` and their files, and describe the task anew, unless `about` is None."""
-        _bounded(lambda: self._send(events, about))
+    def send(self, events: list[dict[str, Any]], about: dict[str, Any] | None) -> tuple[int, str]:
+        """Send `events` and their files, and describe the task anew, unless `about` is None; how many events the server refuses, and why."""
+        places = {event["key"] for event in events if "key" in event} | set(self._local(about or {}).values())
+        size = sum((self._folder / DATA / place).stat().st_size for place in places)
+        return _bounded(lambda: self._send(events, about), SECONDS + size / LEAST_SPEED)
 
-    def _send(self, given: list[dict[str, Any]], about: dict[str, Any] | None) -> None:
+    def _local(self, about: dict[str, Any]) -> dict[str, str]:
+        """The artifacts that are files of the session: their places by their addresses."""
+        uris = [artifact["uri"] for artifact in about.get("execution", {}).get("artifacts", ())]
+        head = f"{self._folder}/{DATA}/"
+        return {uri: uri.removeprefix(head) for uri in uris if uri.startswith(head)}
+
+    def _send(self, given: list[dict[str, Any]], about: dict[str, Any] | None) -> tuple[int, str]:
         from clearml.backend_api.services import events
 
-        requests = []
+        requests, refused = [], (0, "")
         for event in given:
             changed = event | {"task": self.id}
             if "key" in event:
                 changed |= {"key": self._remote(event["key"]), "url": self._upload(event["key"])}
             requests.append(changed)
-        if requests and not self._task.session.send(events.AddBatchRequest(requests=requests)).ok():
-            raise RuntimeError("the server did not take the events")
+        if requests:
+            result = self._task.session.send(events.AddBatchRequest(requests=requests))
+            if not result.ok():
+                raise RuntimeError("the server did not take the events")
+            refused = result.response.errors or 0, str(result.response.errors_info or "")
         if about is not None:
             self._describe(about)
+        return refused
 
     def _describe(self, about: dict[str, Any]) -> None:
         from clearml import Task
 
+        local = self._local(about)
         for artifact in about["execution"]["artifacts"]:
-            local = artifact["uri"].removeprefix(f"{self._folder}/{DATA}/")
-            if local != artifact["uri"]:
-                artifact["uri"] = self._upload(local, artifact["hash"])
+            if artifact["uri"] in local:
+                artifact["uri"] = self._upload(local[artifact["uri"]], artifact["hash"])
         about["hyperparams"].pop(OURS, None)
         if self._theirs is not None:
             about = added(self._theirs, about)
@@ -164,8 +177,8 @@ def added(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _bounded(do: Callable[[], Any]) -> Any:
-    """What `do` returns. Whatever fails in the client, or takes too long there, is an outage."""
+def _bounded(do: Callable[[], Any], seconds: float = SECONDS) -> Any:
+    """What `do` returns. Whatever fails in the client, or takes more than `seconds` there, is an outage."""
     result: list[Any] = []
     failed: list[BaseException] = []
 
@@ -177,12 +190,12 @@ def _bounded(do: Callable[[], Any]) -> Any:
 
     thread = threading.Thread(target=run, name="trackbridge-clearml", daemon=True)
     thread.start()
-    thread.join(SECONDS)
+    thread.join(seconds)
     if failed:
         if isinstance(failed[0], Unavailable):
             raise failed[0]
         text = f"{type(failed[0]).__name__}: {failed[0]}"[:500]
         raise Unavailable(text + REFUSED * ("error 401" in text)) from failed[0]
     if not result:
-        raise Unavailable(f"ClearML's client did not answer within {SECONDS:.0f} s")
+        raise Unavailable(f"ClearML's client did not answer within {seconds:.0f} s")
     return result[0]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
-from trackbridge.deviations import Deviation, Ledger, unpack, words
+from trackbridge.deviations import Deviation, Ledger, Reason, unpack, words
 from trackbridge.errors import Rejected, Unavailable
 from trackbridge.files import outage, replace
 from trackbridge.names import to_text
@@ -319,7 +319,9 @@ class Writer:
         length = self._file.tell()
         with outage(self._location):
             if self._online is not None:
-                self._online.send(self._unsent, self._about() if self._changed else None)
+                refused, why = self._online.send(self._unsent, self._about() if self._changed else None)
+                if refused:
+                    self._ledger.add(Deviation(Reason.REJECTED, "*", refused, f"ClearML: {why}"[:200]))
                 self._unsent = []
             if self._changed:
                 self._save(length)

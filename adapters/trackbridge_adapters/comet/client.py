@@ -177,14 +177,19 @@ class Online:
         self._experiment.add_tags(tags)
 
     def flush(self) -> None:
-        """Wait until the server has taken all."""
-        until = time.monotonic() + FLUSH_SECONDS
-        while self._open and not _errors.lost and time.monotonic() < until:
+        """Wait until the server has taken all, as long as it takes some: a message, or a part of a file."""
+        before, until = None, 0.0
+        while self._open and not _errors.lost:
+            left = len(self._open), self._streamer._file_upload_manager.remaining_data()
+            if left != before:
+                before, until = left, time.monotonic() + FLUSH_SECONDS
+            elif time.monotonic() > until:
+                break
             self._experiment.flush(timeout=1)
             time.sleep(POLL_SECONDS)
         if self._open:
             raise Unavailable(
-                f"Comet has not taken everything: {_errors.lost or _errors.last or f'no answer within {FLUSH_SECONDS:.0f} s'}"
+                f"Comet has not taken everything: {_errors.lost or _errors.last or f'it took nothing within {FLUSH_SECONDS:.0f} s'}"
             )
 
     def end(self) -> None:
