@@ -230,6 +230,31 @@ print(json.dumps([listed.name, listed.status, [event.values for event in read if
     assert there(script, server, tmp_path) == ["plain", "running", [{"lr": 1.0, "summary/x": "1"}]]
 
 
+def test_files_of_ours_that_somebody_removed_end_no_reading_and_are_written_again(server: str, tmp_path: Path) -> None:
+    script = """
+entries = [Record("r0", 0, Config(T0, {"long": "p" * 3000, "lr": 0.5})), *series(3, 1)]
+out, _ = opened("removed")
+out.write(entries); held = out.flush(); out.attach(b"journal", "0")
+def config():
+    (found,) = (record.event for record in adapter.reader(target).read("removed") if isinstance(record.event, Config))
+    return found.values
+bucket = s3.list_buckets()["Buckets"][0]["Name"]
+for name in ("parameters.json", "journal.tbj.z"):
+    (key,) = (one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"] if "removed" in one["Key"] and one["Key"].endswith(name))
+    s3.delete_object(Bucket=bucket, Key=key)
+reader = adapter.reader(target)
+seen = config(), reader.sidecar("removed"), "removed" in [run.id for run in reader.runs()]
+out, again = opened("removed", held)
+out.write(entries); out.close("finished", T0)
+print(json.dumps([held.sequences, *seen, again.sequences, config(), points("removed")]))
+"""
+    held, config, sidecar, listed, again, later, points = there(script, server, tmp_path)
+    assert (held, again) == ({"r0": 4}, {})
+    assert (config, sidecar, listed) == ({"lr": 0.5}, None, True)
+    assert later == {"long": "p" * 3000, "lr": 0.5}
+    assert points == [n / 2 for n in range(1, 4)]
+
+
 def test_metrics_that_the_service_refuses_are_counted_and_the_others_arrive(server: str, tmp_path: Path) -> None:
     script = """
 class Full:

@@ -200,6 +200,18 @@ class Amazon:
         answer: dict[str, Any] = self.s3.get_object(Bucket=bucket, Key=key)
         return answer
 
+    def content(self, address: str) -> bytes | None:
+        """The bytes of the object at ``s3://BUCKET/KEY``, None where somebody has removed it."""
+        from botocore.exceptions import ClientError
+
+        try:
+            held: bytes = self.get_object(address)["Body"].read()
+        except ClientError as error:
+            if absent(error):
+                return None
+            raise
+        return held
+
     def objects(self, address: str) -> Iterator[tuple[str, str]]:
         """The objects below ``s3://BUCKET/PREFIX``: the rest of their keys, and their addresses."""
         bucket, _, prefix = address.removeprefix("s3://").partition("/")

@@ -19,15 +19,16 @@ from trackbridge_adapters.sagemaker.layout import FILES, KEYS, MEDIA, PARTS, PAT
 
 
 class Held:
-    """What the parameters of a trial component tell, and the file for those that have no place there."""
+    """What the parameters of a trial component tell, and the file for those that have no place there. `lost`: that file is not there any more."""
 
     def __init__(self, aws: Amazon, component: dict[str, Any]) -> None:
         self.parameters: dict[str, Any] = component.get("Parameters") or {}
         self.pointers = {name: held["Value"] for name, held in (component.get("OutputArtifacts") or {}).items()}
         self.ours = layout.RUN_ID in self.parameters
         entries = {name: layout.told(held) if self.ours else _plain(held) for name, held in self.parameters.items()}
-        if self.ours and layout.REST in self.pointers:
-            entries |= json.loads(aws.get_object(self.pointers[layout.REST])["Body"].read().decode("utf-8", "surrogatepass"))
+        rest = aws.content(self.pointers[layout.REST]) if self.ours and layout.REST in self.pointers else b"{}"
+        self.lost = rest is None
+        entries |= json.loads((rest or b"{}").decode("utf-8", "surrogatepass"))
         self.own = {name: value for name, value in entries.items() if self.ours and name.startswith(layout.OWN)}
         self.originals = [key for name, key in self.own.items() if name.startswith(layout.ORIGINAL)]
         self.keys = layout.originals(self.originals)
@@ -60,7 +61,8 @@ class Reader:
         held = Held(self._aws, self._component(run_id))
         if layout.JOURNAL not in held.pointers:
             return None
-        return self._aws.get_object(held.pointers[layout.JOURNAL])["Body"].read(), str(held.own.get(layout.DIGEST, ""))
+        journal = self._aws.content(held.pointers[layout.JOURNAL])
+        return None if journal is None else (journal, str(held.own.get(layout.DIGEST, "")))
 
     def _component(self, run_id: str) -> dict[str, Any]:
         for name in dict.fromkeys((layout.component(run_id), run_id if layout.entity(run_id) == run_id else "")):

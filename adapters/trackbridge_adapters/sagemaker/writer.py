@@ -47,6 +47,7 @@ class Writer:
             self._aws.place(experiment, _line(project)[:3000], trial, self._name)
             assert found is not None
             self._arn, held = found["TrialComponentArn"], Held(self._aws, found)
+            position = None if held.lost else position
         self._own |= {name: held.own[name] for name in (layout.TAGS, layout.DIGEST, layout.DEVIATIONS) if name in held.own}
         self._own.setdefault(layout.TAGS, list(run.tags))
         self._config, self._summary, self._originals = held.config, held.summary, set(held.originals)
