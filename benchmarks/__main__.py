@@ -1,4 +1,4 @@
-"""``python -m benchmarks [log|imports|examples|delivery|together] [--repeats N]``: run benchmarks, print a table, and write benchmarks/results/NAME.json."""
+"""``python -m benchmarks [log|imports|examples|delivery|together|scale] [--repeats N]``: run benchmarks, print a table, and write benchmarks/results/NAME.json."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import delivery, examples, imports, log_call, together
+from benchmarks import delivery, examples, imports, log_call, scale, together
 
-ALL = {"log": log_call, "imports": imports, "examples": examples, "delivery": delivery, "together": together}
+ALL = {"log": log_call, "imports": imports, "examples": examples, "delivery": delivery, "together": together, "scale": scale}
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from trackbridge_adapters.memory import MemoryAdapter, MemoryReader, MemoryWrite
 import trackbridge
 from tests.forward import scripted
 from tests.forward.scripted import ScriptedAdapter, ScriptedWriter, steps
+from trackbridge import registry
 from trackbridge.adapters import Position, Target
 from trackbridge.deviations import Deviation
 from trackbridge.errors import Rejected, Unavailable
@@ -281,6 +283,28 @@ def test_a_hanging_backend_never_blocks_log(tmp_path: Path, monkeypatch: pytest.
     release.set()
     assert run._forwarding.wait(30)  # type: ignore[attr-defined]
     assert steps(MemoryReader(tmp_path / "h").read(run.id)) == list(range(1000))
+
+
+@pytest.mark.parametrize("where", ["thread", "process"])
+def test_who_waits_for_the_end_wakes_its_forwarder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Else a sparse run would wait for the pause between two looks: here five minutes."""
+    monkeypatch.setattr(worker, "IDLE_SECONDS", (300.0, 300.0))
+    monkeypatch.setenv("TRACKBRIDGE_FORWARD", where)
+    monkeypatch.setenv("TRACKBRIDGE_FINISH_TIMEOUT", "60")
+    monkeypatch.setattr(registry, "command", lambda name, module: [sys.executable, "-c", PAUSES.format(module=module)])
+    run = trackbridge.init(backend=f"jsonl:{tmp_path}/out")
+    while run.status()[f"jsonl:{tmp_path}/out"].state != "healthy":
+        pass
+    trackbridge.log({"a": 1}, step=0)
+    assert trackbridge.finish().delivered
+
+
+PAUSES = """
+from {module} import main
+from trackbridge.forward import worker
+worker.IDLE_SECONDS = (300.0, 300.0)
+main()
+"""
 
 
 def test_a_client_that_stays_in_trouble_makes_way_for_a_fresh_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,9 @@ from trackbridge.run import Forwarding
 AT_ONCE = 2
 STARTING_SECONDS = 120.0
 POLL_SECONDS = 0.1
+WATCH_SECONDS = 2.0
+"""The pause between two looks at forwarders that run: each reads a file, which on a cluster may be everybody's file system."""
+
 BACKOFF = (1.0, 30.0)
 
 
@@ -56,13 +59,21 @@ class _Process:
         return alive[-1]
 
     def _take(self, run: Path, target: Target) -> bool:
+        if not self._say(os.fsencode(run)):
+            return False
+        self._states.append(TargetState(run, target))
+        return True
+
+    def wake(self) -> None:
+        self._say(b"")
+
+    def _say(self, name: bytes) -> bool:
         assert self._popen.stdin is not None
         try:
-            self._popen.stdin.write(os.fsencode(run) + b"\0")
+            self._popen.stdin.write(name + b"\0")
             self._popen.stdin.flush()
         except OSError:  # it has just ended
             return False
-        self._states.append(TargetState(run, target))
         return True
 
     @property
@@ -88,6 +99,7 @@ class _Forwarder:
         self._run, self._target, self._arguments, self._in_thread = run, target, list(arguments), in_thread
         self._process: _Process | None = None
         self._thread: threading.Thread | None = None
+        self._inbox = worker.Inbox()
         self.started_at = self.not_before = 0.0
         self._backoff = BACKOFF[0]
 
@@ -127,6 +139,12 @@ class _Forwarder:
         else:
             self._process = _Process.given(self._target, self._run, self._arguments, self.state.log)
 
+    def wake(self) -> None:
+        """Have it look for the end of its run now, and not after its pause."""
+        self._inbox.wake()
+        if self._process is not None:
+            self._process.wake()
+
     def end(self) -> None:
         if self._process is not None and not self.final:
             self._process.end()
@@ -134,7 +152,7 @@ class _Forwarder:
     def _serve(self) -> None:
         sidecar = "--no-sidecar" not in self._arguments
         try:
-            worker.serve(self._run, worker.Inbox(), lambda run: worker.Service(run, self._target, attach_sidecar=sidecar))
+            worker.serve(self._run, self._inbox, lambda run: worker.Service(run, self._target, attach_sidecar=sidecar))
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
             self.state.save_health(Health(target=str(self._target), state=State.DEGRADED, message=message, released=True))
@@ -169,7 +187,7 @@ class Supervisor(Forwarding):
         self._forwarders = [_Forwarder(run, target, arguments, in_thread) for target in targets]
         self._opened, self._told = opened, set[str]()
         self._at_once = AT_ONCE
-        self._stop = threading.Event()
+        self._stop, self._hurry = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._loop, name="trackbridge-supervisor", daemon=True)
         self._thread.start()
 
@@ -182,6 +200,9 @@ class Supervisor(Forwarding):
     def wait(self, seconds: float) -> bool:
         """Wait until every target is delivered or cannot be; whether that came within `seconds`. No training needs the cores now."""
         self._at_once = len(self._forwarders)
+        self._hurry.set()
+        for forwarder in self._forwarders:
+            forwarder.wake()
         until = time.monotonic() + seconds
         with Progress() as progress:
             while not all(forwarder.final for forwarder in self._forwarders):
@@ -195,6 +216,7 @@ class Supervisor(Forwarding):
     def stop(self) -> None:
         """Start nothing any more. Forwarders that run go on until their run is delivered."""
         self._stop.set()
+        self._hurry.set()
 
     def end(self) -> None:
         """Stop, and end the forwarders too; what they have not confirmed is delivered by the next one."""
@@ -216,7 +238,11 @@ class Supervisor(Forwarding):
                         forwarder.not_before = time.monotonic() + BACKOFF[1]
                         forwarder.state.log.open("a").write(f"cannot start: {error}\n")
             self._tell()
-            self._stop.wait(POLL_SECONDS)
+            if self._hurry.is_set():
+                self._stop.wait(POLL_SECONDS)
+            else:
+                settled = len(self._told) == len(self._forwarders) and all(forwarder.running for forwarder in self._forwarders)
+                self._hurry.wait(WATCH_SECONDS if settled else POLL_SECONDS)
 
     def _tell(self) -> None:
         for health in self.health():

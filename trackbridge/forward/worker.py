@@ -23,7 +23,10 @@ from trackbridge.errors import TrackBridgeError
 from trackbridge.forward.state import Health, LeaseFile, State, TargetState
 
 NICE = 10
-IDLE_SECONDS = (0.02, 0.25)
+IDLE_SECONDS = (0.02, 1.0)
+"""The pause between two looks at a journal, which grows while nothing comes: each look asks the file system, which on a cluster may be
+everybody's. Who waits for the end of a run wakes its forwarder."""
+
 BEAT_SECONDS = 10.0
 LINGER_SECONDS = 10.0
 """How long a process that has delivered all waits for another run, before it gives the client's memory back."""
@@ -94,7 +97,10 @@ class Service:
 
 
 class Inbox:
-    """Names of runs, each ended by a NUL, that come through the pipe `descriptor`; closed from the beginning where it is None."""
+    """Names of runs, each ended by a NUL, that come through the pipe `descriptor`; closed from the beginning where it is None. An empty name
+    only wakes."""
+
+    _WAKE = Path()
 
     def __init__(self, descriptor: int | None = None) -> None:
         self._runs: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
@@ -107,20 +113,20 @@ class Inbox:
         while data := os.read(descriptor, 1 << 16):
             *names, held = (held + data).split(b"\0")
             for name in names:
-                self._runs.put(Path(os.fsdecode(name)))
+                self._runs.put(Path(os.fsdecode(name)) if name else self._WAKE)
         self._runs.put(None)
 
+    def wake(self) -> None:
+        self._runs.put(self._WAKE)
+
     def take(self, seconds: float) -> Path | None:
-        """The next run, if one comes within `seconds`."""
-        if self.closed:
-            time.sleep(seconds)
-            return None
+        """The next run, if one comes within `seconds`; None as soon as it is woken."""
         try:
             run = self._runs.get(timeout=seconds) if seconds else self._runs.get_nowait()
         except queue.Empty:
             return None
-        self.closed = run is None
-        return run
+        self.closed = self.closed or run is None
+        return None if run is self._WAKE else run
 
 
 def serve(first: Path, inbox: Inbox, make: Callable[[Path], Service], is_orphan: Callable[[], bool] = lambda: False) -> bool:
