@@ -21,7 +21,7 @@ SEGMENT_NAME = re.compile(r"(?P<shard>.+)-(?P<segment>\d{6,})\.tbj")
 CHUNK = 4 * 1024 * 1024
 _TAIL = 64 * 1024
 SILENT_SECONDS = 60.0
-"""A shard whose file was not touched for this long is over: a live writer writes a heartbeat every 10 s."""
+"""A shard of another machine whose file was not touched for this long is over: a live writer writes a heartbeat every 10 s."""
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -59,12 +59,14 @@ class ShardReader:
             path = self._path()
             if path is None:
                 return []
-            settled = over or self._following() is not None
+            following = self._following()
+            settled = over or following is not None
             found = self._read_segment(path, settled, limit)
             if not found and not settled and self._offset < path.stat().st_size and self._has_ended():
                 found = self._read_segment(path, True, limit)  # a damaged place before the end record: nothing more will come
-            if found or not self._advance(path):
+            if found or following is None or self._offset < path.stat().st_size:
                 return found
+            self._segment, self._offset = following, 0
 
     def _segments(self) -> list[int]:
         numbers = []
@@ -109,14 +111,6 @@ class ShardReader:
             found = list(blocks.scan(file.read()))
         records = (blocks.read_records(found[-1], self.shard, 0) if found else None) or []
         return any(isinstance(record.event, End) for record in records)
-
-    def _advance(self, path: Path) -> bool:
-        """Go to the next segment when this one is read to its end and a later one exists."""
-        following = self._following()
-        if following is None or self._offset < path.stat().st_size:
-            return False
-        self._segment, self._offset = following, 0
-        return True
 
     def _read_segment(self, path: Path, over: bool, limit: int) -> list[Record]:
         with path.open("rb") as file:
@@ -243,14 +237,15 @@ class JournalReader:
             yield from batch
 
     def over(self, shard: str) -> bool:
-        """Whether nothing more will be appended to `shard`: it has ended, its process is dead, or it has been silent for 60 s."""
+        """Whether nothing more will be appended to `shard`: it has ended, or its process is dead; where that cannot be told from here, it has
+        been silent for 60 s."""
         reader = self.readers.get(shard)
         if reader is None:
             return False
         if reader.end is not None:
             return True
-        if reader.start is not None and host.is_dead(reader.start.host, reader.start.pid, reader.start.time):
-            return True
+        if reader.start is not None and reader.start.host == host.identity():
+            return host.is_dead(reader.start.host, reader.start.pid, reader.start.time)
         return self._age(shard) > SILENT_SECONDS
 
     def _age(self, shard: str) -> float:
