@@ -70,6 +70,50 @@ def speed() -> str:
     return "\n".join([f"{told}. It does not show {found.get('shows_not', '')}.", "", *lines])
 
 
+def growth() -> str:
+    """The measured constants of benchmarks/scale.py, and what they come to for many runs and many processes."""
+    rows = {row["what"]: row for row in result("scale")["rows"]}
+    lines = ["| constant | median | interval | n | measured (UTC) |", "|---|---|---|---|---|"]
+    for what, row in rows.items():
+        lines.append(f"| {what} | {row['median']:,g} | {row['low']:,g} to {row['high']:,g} | {row['n']} | {row['begun']} |")
+    of = {what: row["median"] for what, row in rows.items()}
+    calls, keys, runs, processes = 1000, 20, 10**6, 8000
+    size = of["of a run without a call: bytes"] + calls * (
+        of["of a call with one value: bytes"] + (keys - 1) * of["of each further value of a call: bytes"]
+    )
+    listing = (
+        of["to list a run without a call, ms"] / 1e3
+        + calls * keys / 1e6 * of["to list a run, for each million values in it, ms more"] / 1e3
+    )
+    reading = calls * keys / 1e6 * of["to read back, a million values, s"]
+    requests = {
+        state: sum(of[f"{who} {state}: {what} a second"] for who in ("the training process", "a forwarder") for what in ("reads", "writes"))
+        for state in ("without a call", "at 10 calls a second")
+    }
+    lines += ["", f"So {runs:,} runs of {calls:,} calls of {keys} values, {runs * calls * keys:,} values in all:", "", "| | |", "|---|---|"]
+    lines += [
+        f"| bytes of their journals | {runs * size / 1e9:,.0f} GB |",
+        f"| files and folders, without those of targets | {runs * of['of a run: files and folders'] / 1e6:,.0f} million |",
+        f"| to list them all, in one process | {runs * listing / 3600:,.1f} h |",
+        f"| to read every value back, in one process | {runs * reading / 3600:,.1f} h |",
+    ]
+    memory, cores = of["a forwarder to JSON lines: peak memory, MiB"], of["a forwarder at 10 calls a second: cores"]
+    lines += [
+        "",
+        f"And {processes:,} training processes at a time, such as 1,000 nodes of eight, each with one forwarder:",
+        "",
+        "| | |",
+        "|---|---|",
+    ]
+    lines += [
+        f"| reads and writes a second in all, while nothing is logged | {processes * requests['without a call']:,.0f} |",
+        f"| the same at ten calls a second each | {processes * requests['at 10 calls a second']:,.0f} |",
+        f"| memory of the forwarders of a node of eight, without their clients | {8 * memory:,.0f} MiB |",
+        f"| cores of the forwarders of a node of eight, at ten calls a second each | {8 * cores:.2f} |",
+    ]
+    return "\n".join([*lines, "", f"`python -m benchmarks scale` measures the constants. They do not show {result('scale')['shows_not']}."])
+
+
 def comparison() -> str:
     """The last comparison in comparison/results as one table, and where the rest of it is."""
     from trackbridge_comparison import schema
@@ -88,6 +132,7 @@ PARTS: list[tuple[str, str, Callable[[], str]]] = [
     ("README.md", "comparison", comparison),
     ("README.md", "benchmarks", benchmarks),
     ("benchmarks/results/README.md", "speed", speed),
+    ("docs/scale.md", "growth", growth),
 ]
 
 

@@ -191,6 +191,24 @@ def test_poison_goes_to_the_dead_letters_and_the_stream_goes_on(tmp_path: Path, 
     assert deliver(run, Refusing(), clock, tmp_path / "m").health.dead == 4, "a dead letter is buried once"
 
 
+def test_a_dead_letter_at_the_end_is_buried_once(tmp_path: Path, clock: Clock) -> None:
+    """Of it the tracker knows nothing: asked what it holds, it tells of the records before."""
+    adapter = ScriptedAdapter(
+        refuse=lambda record: Rejected("too odd") if isinstance(record.event, Metrics) and record.event.step == 9 else None
+    )
+    run = run_of(10)
+    assert deliver(run, adapter, clock, tmp_path / "m").health.dead == 1
+    trackbridge.init("delivery", id=run.id, resume="allow", mode="offline")
+    trackbridge.log({"a": 10, "b": 0.5}, step=10)
+    trackbridge.finish()
+    delivery = deliver(run, adapter, clock, tmp_path / "m")
+    assert (delivery.health.dead, adapter.opens) == (1, 2)
+    assert {row.reason: row.count for row in delivery.health.deviations} == {"rejected": 1}
+    assert steps(MemoryReader(tmp_path / "m").read(run.id)) == [*range(9), 10]
+    assert deliver(run, adapter, clock, tmp_path / "m").health.state == State.DELIVERED
+    assert adapter.opens == 2, "nothing is new"
+
+
 def test_a_summary_that_is_never_taken_does_not_keep_the_run_open(tmp_path: Path, clock: Clock) -> None:
     run = trackbridge.init("delivery", mode="offline")
     run.define_metric("a", summary="max")

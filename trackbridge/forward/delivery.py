@@ -68,7 +68,9 @@ class Delivery:
         self.state = TargetState(run, target)
         self.state.prepare()
         self.cursor: Cursor = self.state.cursor()
-        self.health: Health = Health(target=str(target), dead=self.state.dead(), delivered=self.cursor.delivered)
+        letters = self.state.buried()
+        self._dead = {(shard, sequence) for shard, sequence in letters if shard}  # what the forwarder adds at the end has no identity
+        self.health: Health = Health(target=str(target), dead=len(letters), delivered=self.cursor.delivered)
         self.done = False
         self._writer_is_dead = writer_is_dead
         self._attach_sidecar = attach_sidecar
@@ -171,7 +173,12 @@ class Delivery:
         if ours is None:
             return None
         self._summary.see(ours.event)
-        return None if self._held.holds(ours) else ours
+        if self._held.holds(ours):
+            return None
+        if (ours.shard, ours.sequence) in self._dead:
+            self._buried.append(ours)  # a tracker that was opened anew does not know of it
+            return None
+        return ours
 
     def _write(self, writer: Writer) -> None:
         batch: list[Record] = []
@@ -209,6 +216,8 @@ class Delivery:
     def _bury(self, record: Record, reason: str) -> None:
         self.state.bury(record, reason)
         self._buried.append(record)
+        if record.shard:
+            self._dead.add((record.shard, record.sequence))
         self.health.dead += 1
         subject = next(iter(record.event.values), "") if isinstance(record.event, Metrics) else type(record.event).__name__.lower()
         self._uncounted.append(Deviation(Reason.REJECTED, subject, 1, reason[:200]))

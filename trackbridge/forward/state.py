@@ -66,6 +66,15 @@ class Cursor(msgspec.Struct):
     closed: bool = False  # the run was closed in the tracker, and nothing was logged since
 
 
+class DeadLetter(msgspec.Struct):
+    """A record that the tracker can never take, in hexadecimal, and why."""
+
+    shard: str
+    sequence: int
+    reason: str
+    record: str
+
+
 class TargetState:
     """The folder of one target."""
 
@@ -107,19 +116,26 @@ class TargetState:
 
     def bury(self, record: Record, reason: str) -> None:
         """Append `record` to the dead letters with its reason."""
-        line = msgspec.json.encode(
-            {"shard": record.shard, "sequence": record.sequence, "reason": reason, "record": encode([record.event]).hex()}
-        )
+        line = msgspec.json.encode(DeadLetter(record.shard, record.sequence, reason, encode([record.event]).hex()))
         with self.dead_letters.open("ab") as file:
             file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
-    def dead(self) -> int:
+    def buried(self) -> list[tuple[str, int]]:
+        """Shard and sequence of the dead letters."""
         try:
-            return self.dead_letters.read_bytes().count(b"\n")
+            lines = self.dead_letters.read_bytes().splitlines()
         except OSError:
-            return 0
+            return []
+        found = []
+        for line in lines:
+            try:
+                letter = msgspec.json.decode(line, type=DeadLetter)
+            except msgspec.DecodeError:  # a process was killed while it wrote the line
+                continue
+            found.append((letter.shard, letter.sequence))
+        return found
 
 
 class Lease(msgspec.Struct):
