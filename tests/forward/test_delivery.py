@@ -23,7 +23,7 @@ from trackbridge.forward import worker
 from trackbridge.forward.delivery import Delivery
 from trackbridge.forward.state import LeaseFile, State, TargetState
 from trackbridge.journal import reader as reader_module
-from trackbridge.records import Deviations, Metrics, Record, Summary
+from trackbridge.records import Deviations, Metrics, Record, RunInfo, Summary
 
 
 class Clock:
@@ -191,11 +191,22 @@ def test_poison_goes_to_the_dead_letters_and_the_stream_goes_on(tmp_path: Path, 
     assert deliver(run, Refusing(), clock, tmp_path / "m").health.dead == 4, "a dead letter is buried once"
 
 
-def test_a_dead_letter_at_the_end_is_buried_once(tmp_path: Path, clock: Clock) -> None:
-    """Of it the tracker knows nothing: asked what it holds, it tells of the records before."""
-    adapter = ScriptedAdapter(
-        refuse=lambda record: Rejected("too odd") if isinstance(record.event, Metrics) and record.event.step == 9 else None
-    )
+def test_a_dead_letter_is_buried_once_where_the_tracker_asks_for_all_again(tmp_path: Path, clock: Clock) -> None:
+    """As one does of which somebody removed what it knew: of a dead letter none knows anything."""
+
+    class Forgetful(ScriptedAdapter):
+        def writer(self, target: Target) -> ScriptedWriter:
+            writer = super().writer(target)
+            take = writer.open
+
+            def open(run: RunInfo, position: Position | None) -> Position:
+                take(run, position)
+                return Position()
+
+            writer.open = open  # type: ignore[method-assign]
+            return writer
+
+    adapter = Forgetful(refuse=lambda record: Rejected("too odd") if isinstance(record.event, Metrics) and record.event.step == 4 else None)
     run = run_of(10)
     assert deliver(run, adapter, clock, tmp_path / "m").health.dead == 1
     trackbridge.init("delivery", id=run.id, resume="allow", mode="offline")
@@ -204,9 +215,7 @@ def test_a_dead_letter_at_the_end_is_buried_once(tmp_path: Path, clock: Clock) -
     delivery = deliver(run, adapter, clock, tmp_path / "m")
     assert (delivery.health.dead, adapter.opens) == (1, 2)
     assert {row.reason: row.count for row in delivery.health.deviations} == {"rejected": 1}
-    assert steps(MemoryReader(tmp_path / "m").read(run.id)) == [*range(9), 10]
-    assert deliver(run, adapter, clock, tmp_path / "m").health.state == State.DELIVERED
-    assert adapter.opens == 2, "nothing is new"
+    assert set(steps(MemoryReader(tmp_path / "m").read(run.id))) == {*range(11)} - {4}
 
 
 def test_a_summary_that_is_never_taken_does_not_keep_the_run_open(tmp_path: Path, clock: Clock) -> None:
