@@ -114,6 +114,26 @@ def growth() -> str:
     return "\n".join([*lines, "", f"`python -m benchmarks scale` measures the constants. They do not show {result('scale')['shows_not']}."])
 
 
+def bias() -> str:
+    """The first table of each condition in the report of the bias study, without its wider columns."""
+    wanted = ("method", "unbiased accuracy", "explicit MMD", "explicit IOSM, minority", "over StdM", "90% interval")
+    lines, columns, condition = list[str](), list[int](), ""
+    for line in (ROOT / "examples" / "results" / "report.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+        if line.startswith("### "):
+            condition = line.removeprefix("### ")
+        elif line.startswith("#### Selected on validation"):
+            columns = [-1]
+        elif columns == [-1] and cells:
+            columns = [cells.index(name) for name in wanted]
+            lines += ["", f"**{condition}**", "", f"| {' | '.join(wanted)} |", "|---" * len(wanted) + "|"]
+        elif len(columns) > 1 and not cells:
+            columns = []
+        elif columns and cells and cells[1] != "not run" and cells[0] != "---":
+            lines.append(f"| {' | '.join(cells[column] for column in columns)} |")
+    return "\n".join(lines[1:])
+
+
 def comparison() -> str:
     """The last comparison in comparison/results as one table, and where the rest of it is."""
     from trackbridge_comparison import schema
@@ -133,6 +153,7 @@ PARTS: list[tuple[str, str, Callable[[], str]]] = [
     ("README.md", "benchmarks", benchmarks),
     ("benchmarks/results/README.md", "speed", speed),
     ("docs/scale.md", "growth", growth),
+    ("examples/README.md", "bias", bias),
 ]
 
 
