@@ -45,7 +45,7 @@ ALLOWED = {
     },
     "transfer": {"adapters", "deviations", "errors", "forward", "journal", "normal", "projection", "records", "registry", "sidecar", "transfer"},
     "session": {
-        "adapters", "capture", "errors", "forward", "host", "identity", "normal", "records", "registry", "remote", "report", "run", "settings",
+        "adapters", "capture", "errors", "forward", "host", "identity", "normal", "records", "registry", "remote", "report", "run", "settings", "signals",
     },
     "reading": {
         "adapters", "deviations", "errors", "journal", "normal", "records", "registry", "settings", "sidecar", "summary",

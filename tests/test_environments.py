@@ -129,6 +129,20 @@ def test_what_cannot_be_installed_leaves_nothing(own_cache: Path, tmp_path: Path
     assert list((own_cache / "environments").iterdir()) == []
 
 
+def test_what_cannot_be_made_again_stays(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small(monkeypatch, tmp_path / "pins", PINNED)
+    made = environments.create("jsonl")
+
+    def failing(*arguments: str) -> str:
+        raise BackendError("uv venv failed: the disk is full")
+
+    monkeypatch.setattr(environments, "find", lambda backend, python=None: None)
+    monkeypatch.setattr(environments, "uv", failing)
+    with pytest.raises(BackendError, match="full"):
+        environments.create("jsonl", sys.executable)
+    assert Path(made.interpreter).exists()
+
+
 def test_an_environment_is_taken_to_a_machine_without_internet(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small(monkeypatch, tmp_path / "pins", PINNED)
     made = environments.create("jsonl")

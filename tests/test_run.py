@@ -24,7 +24,9 @@ from hypothesis import strategies as st
 
 import trackbridge
 from trackbridge import SettingsError
+from trackbridge.files import safe_name
 from trackbridge.projection import same
+from trackbridge.redact import Redactor
 
 
 def points(run: trackbridge.Run) -> dict[str, list[Any]]:
@@ -376,6 +378,81 @@ def test_rewind_keeps_all_and_shows_the_surviving_branch() -> None:
     assert data.metrics["attempt"].to_list() == [0] * 6 + [1] * 2
     assert data.wide()["a"].to_list() == [0, 1, 2, 30, 40]
     assert list(data.pandas()["value"]) == [0, 1, 2, 3, 4, 5, 30, 40]
+
+
+def test_a_rewind_of_one_rank_takes_nothing_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKBRIDGE_RANKS", "all")
+    monkeypatch.setenv("SLURM_JOB_ID", "78")
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        run = trackbridge.init(resume="auto")
+        for step in range(4):
+            trackbridge.log({"a": step + rank / 2}, step=step)
+        run.rewind(2)
+        trackbridge.log({"a": 20 + rank / 2}, step=2)
+        trackbridge.finish()
+    rows = [(row["key"], row["value_any"]) for row in trackbridge.read(run.directory).rows()]
+    assert [value for key, value in rows if key == "a"] == [0, 1, 20]
+    assert [value for key, value in rows if key != "a"] == [0.5, 1.5, 20.5]
+
+
+def test_a_metric_may_be_called_step() -> None:
+    run = trackbridge.init()
+    trackbridge.log({"step": 7.0, "a": 1.0}, step=3)
+    trackbridge.finish()
+    wide = trackbridge.read(run.directory).wide()
+    assert wide.to_dicts() == [{"_step": 3, "step": 7.0, "a": 1.0}]
+
+
+def test_an_integer_that_nothing_can_hold_takes_nothing_with_it() -> None:
+    run = trackbridge.init(config={"huge": 10**5000, "lr": 0.1})
+    trackbridge.log({"loss": 0.5, "huge": 10**5000, "large": 10**4250, "negative": -(10**4298)})
+    trackbridge.finish()
+    assert points(run) == {"loss": [0.5], "large": [10**4250], "negative": [-(10**4298)]}
+    assert trackbridge.read(run.directory).config == {"lr": 0.1}
+    assert reasons(run)["unsupported"] == ["config/huge", "huge"]
+
+
+@pytest.mark.parametrize("name", ["\U0001f600" * 60, "\u00e9" * 120, "x" * 300])
+def test_a_long_name_of_a_file_is_cut_once(tmp_path: Path, name: str) -> None:
+    cut, other = safe_name(name), safe_name(name + "y")
+    assert cut != other
+    assert all(len(part.encode()) <= 200 for part in (cut, other))
+    assert safe_name("x" * 200) == "x" * 200
+
+
+def test_logging_without_init_raises_nothing_where_the_folder_is_gone_or_odd(tmp_path: Path) -> None:
+    code = """
+import os, sys, trackbridge
+os.mkdir(os.fsencode(sys.argv[1]) + b"/caf\\xe9")
+os.chdir(os.fsencode(sys.argv[1]) + b"/caf\\xe9")
+if sys.argv[2] == "gone":
+    os.rmdir(os.getcwdb())
+trackbridge.log({"a": 1})
+print("goes on", trackbridge.finish().records)
+"""
+    for how in ("odd", "gone"):
+        (tmp_path / how).mkdir()
+        variables = os.environ | {"TRACKBRIDGE_DIR": str(tmp_path / "journals")}
+        command = [sys.executable, "-c", code, str(tmp_path / how), how]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("goes on ")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("redis://:hunter22@host/0", "redis://[redacted]@host/0"),
+        ("postgres://u:p@ss@host/db", "postgres://[redacted]@host/db"),
+        ("https://ghp_0123456789abcdefghij@github.com/x", "https://[redacted]@github.com/x"),
+        ("ssh://git@github.com/x", "ssh://git@github.com/x"),
+        ("http://host:80/a:b@c", "http://host:80/a:b@c"),
+    ],
+)
+def test_secrets_in_addresses(text: str, kept: str) -> None:
+    assert Redactor({}).text(text) == kept
 
 
 def test_resume_is_one_run_in_two_shards(monkeypatch: pytest.MonkeyPatch) -> None:

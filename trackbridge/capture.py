@@ -49,7 +49,7 @@ def git(directory: Path) -> dict[str, Any]:
 def _run(*command: str) -> str | None:
     """What `command` prints, or None when it fails or takes long (a repository on a slow network disk must not delay training)."""
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=3, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=3, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() if result.returncode == 0 else None

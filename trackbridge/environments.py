@@ -21,6 +21,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -162,8 +163,8 @@ def take(file: Path) -> Environment:
                 uv("venv", "--quiet", "--offline", "--relocatable", "--python", told.python, str(scratch))
                 for member in archive.getmembers():
                     archive.extract(member, scratch, filter="data")
-                scratch.rename(final)
-    except (OSError, KeyError, tarfile.TarError, msgspec.DecodeError) as error:
+                _put(scratch, final)
+    except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error, msgspec.DecodeError) as error:
         raise BackendError(f"{file} is no environment that `trackbridge env export` wrote: {error}") from error
     return msgspec.structs.replace(told, path=str(final))
 
@@ -218,7 +219,7 @@ def _make(backend: str, pinned: Path, python: str | None) -> Environment:
             seconds=round(time.monotonic() - begun, 1),
         )
         (scratch / DESCRIPTION).write_bytes(msgspec.json.encode(made))
-        scratch.rename(final)
+        _put(scratch, final)
     return msgspec.structs.replace(made, path=str(final))
 
 
@@ -229,10 +230,20 @@ def _fresh(backend: str, key: str) -> Iterator[tuple[Path, Path]]:
     final.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{backend}-"))
     try:
-        shutil.rmtree(final, ignore_errors=True)  # it has no description that can be read
         yield scratch, final
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _put(scratch: Path, final: Path) -> None:
+    """In the place of what was there, such as one without a description that can be read; until then that stays."""
+    if final.exists():
+        former = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}-"))
+        final.rename(former / "former")
+        scratch.rename(final)
+        shutil.rmtree(former, ignore_errors=True)
+    else:
+        scratch.rename(final)
 
 
 @contextlib.contextmanager

@@ -117,8 +117,8 @@ def safe_name(name: str) -> str:
             clean = clean.replace(".", "%2E") or "%"
         if len(clean) > 1 and clean[1] == ":":
             clean = clean.replace(":", "%3A", 1)
-        while len(clean.encode("utf-8", "surrogatepass")) > 200:
-            clean = clean[:60] + "%-" + _sha256(part.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        if len(long := clean.encode("utf-8", "surrogatepass")) > 200:
+            clean = long[:180].decode("utf-8", "ignore") + "%-" + _sha256(part.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         parts.append(clean)
     return str(PurePosixPath(*parts))
 

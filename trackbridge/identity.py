@@ -95,9 +95,12 @@ def project(environ: Mapping[str, str] | None = None) -> str:
     """What a run belongs to where the user does not say: the name of the folder in which the command was given. ``guild run`` starts a script in the
     run's own folder, and tells in which it was given itself."""
     environ = os.environ if environ is None else environ
-    here, given = Path.cwd(), environ.get("CMD_DIR", "")
+    try:
+        here, given = Path.cwd(), environ.get("CMD_DIR", "")
+    except OSError:  # it was removed
+        return ""
     moved = launched_run(environ)[0] == "guild" and Path(environ["RUN_DIR"]).resolve() == here
-    return Path(given if moved and given else here).name
+    return Path(given if moved and given else here).name.encode("utf-8", "backslashreplace").decode()
 
 
 def launch_id(environ: Mapping[str, str]) -> str:

@@ -60,7 +60,7 @@ class Names:
         """The key of `name`; `originals` maps the shortened names to their keys."""
         if originals and name in originals:
             return originals[name]
-        return self._escape.sub(lambda match: chr(int(match[1], 16)) if match[1] else "", name)
+        return self._escape.sub(_unescaped, name)
 
     def shortened(self, key: str) -> bool:
         """Whether the name of `key` cannot be decoded without its original."""
@@ -90,6 +90,12 @@ class Names:
         while self.measure(head + tail) > self.max_length:
             head = head[: -max(1, (self.measure(head + tail) - self.max_length) // 4)]
         return head.rstrip("/ .") + tail
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    """What an escape stands for; one that nobody of ours wrote stands for itself."""
+    code = int(escape[1] or "0", 16)
+    return escape[0] if code > 0x10FFFF else chr(code) if escape[1] else ""
 
 
 def to_text(value: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackbridge import settings
-from trackbridge.deviations import Deviation, Ledger, unpack
+from trackbridge.deviations import Deviation, Ledger, Reason, unpack
 from trackbridge.errors import RunNotFound, SettingsError
 from trackbridge.normal import Normal, normal, ranked, unflatten
 from trackbridge.records import Artifact, Define, Deviations, Media, Metrics, Record, Rewind, RunInfo, Start
@@ -121,14 +121,16 @@ class RunData:
                     }
 
     def _cuts(self) -> dict[str, list[tuple[int, int]]]:
-        """Per shard (sequence, step) of each rewind; one in a later shard cuts the earlier ones as a whole."""
+        """Per shard (sequence, step) of each rewind; one in a later shard cuts the earlier ones of its rank as a whole."""
         shards = list(dict.fromkeys(record.shard for record in self._records))
+        ranks = {record.shard: record.event.rank for record in self._records if isinstance(record.event, Start)}
         cuts: dict[str, list[tuple[int, int]]] = {}
         for record in self._records:
             if isinstance(record.event, Rewind):
                 cuts.setdefault(record.shard, []).append((record.sequence, record.event.step))
                 for earlier in shards[: shards.index(record.shard)]:
-                    cuts.setdefault(earlier, []).append((2**63, record.event.step))
+                    if ranks.get(earlier, 0) == ranks.get(record.shard, 0):
+                        cuts.setdefault(earlier, []).append((2**63, record.event.step))
         return cuts
 
     @property
@@ -155,9 +157,11 @@ class RunData:
         return frames.DataFrame(columns, schema={name: getattr(frames, kind) for name, kind in _SCHEMA.items()})
 
     def wide(self) -> polars.DataFrame:
-        """The surviving branch, one row per step and one column per key; of repeats the last stands."""
+        """The surviving branch, one row per step and one column per key; of repeats the last stands. The column of the steps is ``step``, or
+        ``_step`` where that is a key."""
         numbers = self.frame()
-        return numbers.pivot(on="key", index="step", values="value", aggregate_function="last").sort("step")
+        index = "_step" if "step" in numbers["key"] else "step"
+        return numbers.rename({"step": index}).pivot(on="key", index=index, values="value", aggregate_function="last").sort(index)
 
     def pandas(self) -> pandas.DataFrame:
         """The columns of :attr:`metrics` as a pandas frame, without polars.
@@ -223,7 +227,10 @@ def read(run_id: str | Path, source: str | None = None, *, sidecar: bool = True)
     attached = reader.sidecar(name) if sidecar else None
     if attached is None:
         return RunData(found, records)
-    restored, edited = restore(records, found, attached[0], adapter.capabilities(target).projection)
+    try:
+        restored, edited = restore(records, found, attached[0], adapter.capabilities(target).projection)
+    except ValueError as error:
+        return RunData(found, records, [Deviation(Reason.DAMAGED, "sidecar", 1, str(error))])
     return RunData(found, restored, edited)
 
 

@@ -208,13 +208,25 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 BIG_INTEGER = 1
 """msgpack extension type of an integer beyond 64 bits: its decimal digits in ASCII."""
 
+INTEGER_DIGITS = 4300
+"""Digits, and the sign, of the largest integer that is kept: Python's own limit where it turns one into text, which protects against hours of
+computation
+(https://docs.python.org/3/library/stdtypes.html#int-max-str-digits)."""
+
 _ENCODER = msgspec.msgpack.Encoder()
 
 
 def big_integers(value: Any) -> Any:
-    """`value` with every integer that msgpack cannot hold replaced by an extension; containers are copied only then."""
+    """`value` with every integer that msgpack cannot hold replaced by an extension; containers are copied only then.
+
+    Raises:
+        ValueError: one has more than :data:`INTEGER_DIGITS` digits.
+    """
     if type(value) is int and not -(2**63) <= value < 2**64:
-        return msgspec.msgpack.Ext(BIG_INTEGER, str(value).encode())
+        digits = str(value)
+        if len(digits) > INTEGER_DIGITS:
+            raise ValueError(f"an integer has more than {INTEGER_DIGITS - 1} digits")
+        return msgspec.msgpack.Ext(BIG_INTEGER, digits.encode())
     if isinstance(value, dict):
         return {key: big_integers(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -223,7 +235,7 @@ def big_integers(value: Any) -> Any:
 
 
 def _extension(code: int, data: memoryview) -> Any:
-    if code == BIG_INTEGER and len(data) <= 4096:
+    if code == BIG_INTEGER and len(data) <= INTEGER_DIGITS:
         return int(bytes(data))
     return msgspec.msgpack.Ext(code, bytes(data))
 

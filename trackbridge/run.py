@@ -417,6 +417,8 @@ class Run:
             if clean != plain:
                 deviations.append(Deviation(Reason.REDACTED, key))
             plain = clean
+        if type(plain) is int:
+            pack(plain)  # raises for one that nothing can hold
         return plain
 
     def _store(self, key: str, content: Content) -> tuple[Any, FileRef | None]:

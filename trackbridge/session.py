@@ -18,6 +18,7 @@ from trackbridge.records import Start
 from trackbridge.report import Report
 from trackbridge.run import ConfigMapping, Forwarding, Run, SummaryMapping, public, warn, warn_once, watch_process
 from trackbridge.settings import Settings
+from trackbridge.signals import raised_by_handler
 
 _lock = threading.RLock()
 _current: Run | None = None
@@ -146,8 +147,11 @@ def current() -> Run:
             if given_tags:
                 run.tags = given_tags
             run.implicit = True
-        except TrackBridgeError as error:
-            warn_once("implicit", f"nothing is logged: {error}")
+        except Exception as error:
+            if raised_by_handler(error):
+                raise
+            named = "" if isinstance(error, TrackBridgeError) else f"{type(error).__name__}: "
+            warn_once("implicit", f"nothing is logged: {named}{error}")
             run = _silent = _silent or SilentRun()
         _current = run
         return run

@@ -315,7 +315,7 @@ def test_a_phone_has_no_page_to_scroll_sideways(chromium: Any, tmp_path: Path, s
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
         wide = page.locator(".wide").first
         assert wide.evaluate("box => box.scrollWidth > box.clientWidth"), "the table scrolls by itself"
-        page.locator("table.lecture button.open").first.click()
+        near(page, "table.lecture").locator("button.open").first.click()
         box = page.get_by_role("dialog").bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= PHONE["width"]
@@ -330,7 +330,7 @@ def test_axe_finds_no_fault(chromium: Any, tmp_path: Path, scheme: str) -> None:
     with opened(chromium, written(few(everything(), *FEW), tmp_path), color_scheme=scheme) as page:
         page.evaluate(OPEN)
         faults = axe.run(page).response["violations"]
-        page.locator("table.lecture button.open").first.click()
+        near(page, "table.lecture").locator("button.open").first.click()
         faults += axe.run(page, context="#evidence").response["violations"]
     assert [f"{fault['id']}: {fault['help']}: {fault['nodes'][0]['html'][:300]}" for fault in faults] == []
 

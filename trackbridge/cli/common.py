@@ -60,8 +60,8 @@ def for_each_run(where: Path | None, action: Callable[[Path], None]) -> bool:
     for path in folders:
         try:
             action(path)
-        except TrackBridgeError as error:
-            _tell(error)
+        except (TrackBridgeError, OSError) as error:
+            _tell(error if isinstance(error, TrackBridgeError) else TrackBridgeError(f"{path}: {error}"))
             well = False
     return well
 

@@ -12,10 +12,11 @@ from rich.table import Table
 from trackbridge.adapters import Target
 from trackbridge.cli.common import FAILED, LOST, PENDING, Json, Where, console, for_each_run
 from trackbridge.deviations import Deviation, Ledger, unpack, words
+from trackbridge.forward.routing import Router
 from trackbridge.forward.state import State, TargetState, states
 from trackbridge.forward.supervisor import report
 from trackbridge.journal.reader import JournalReader, info
-from trackbridge.records import Deviations, RunInfo
+from trackbridge.records import Deviations, RunInfo, Start
 from trackbridge.report import TargetReport
 
 
@@ -51,15 +52,30 @@ def status(where: Where = None, as_json: Json = False) -> None:
 
 
 def _look(path: Path) -> RunStatus:
-    reader = JournalReader(path)
-    records, ledger, most = 0, Ledger(), 0
+    reader, router = JournalReader(path), Router()
+    records, ledger, last, targets = 0, Ledger(), dict[str, int](), dict[str, None]()
     for record in reader:
         records += 1
-        most = max(most, record.sequence + 1)
         if isinstance(record.event, Deviations):
             ledger.extend(unpack(record.event.items))
-    targets = [report(TargetState(path, Target.parse(health.target)), most) for health in states(path)]
-    return RunStatus(info(path), records, reader.refused[1], reader.damaged, reader.torn, reader.missing, ledger.rows(), targets)
+        elif isinstance(record.event, Start):
+            targets.update(dict.fromkeys(record.event.targets))
+        if router.route(record) is not None:
+            last[record.shard] = record.sequence + 1
+    targets.update(dict.fromkeys(health.target for health in states(path)))
+    told = [_target(path, text, last) for text in targets]
+    return RunStatus(info(path), records, reader.refused[1], reader.damaged, reader.torn, reader.missing, ledger.rows(), told)
+
+
+def _target(path: Path, text: str, last: dict[str, int]) -> TargetReport:
+    """What is known of a target. `last`: how many records of each shard are for it."""
+    state = TargetState(path, Target.parse(text))
+    told, held = report(state, 0), state.cursor().position.sequences
+    pending = sum(max(0, count - held.get(shard, 0)) for shard, count in last.items())
+    if pending and (told.state == State.DELIVERED or not state.begun):
+        why = "logged since it was delivered" if state.begun else "nothing is delivered"
+        told = msgspec.structs.replace(told, target=text, state=State.WAITING, message=f"{why}; deliver with: trackbridge sync {path}")
+    return msgspec.structs.replace(told, pending=pending)
 
 
 def _show(found: list[RunStatus]) -> None:

@@ -93,6 +93,11 @@ class TargetState:
     def dead_letters(self) -> Path:
         return self.directory / "dead-letters.jsonl"
 
+    @property
+    def begun(self) -> bool:
+        """Whether a forwarder has ever said anything of it."""
+        return (self.directory / "health.json").exists()
+
     def health(self) -> Health:
         try:
             return msgspec.json.decode((self.directory / "health.json").read_bytes(), type=Health)

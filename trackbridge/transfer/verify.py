@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -75,7 +76,12 @@ def verify(run: Path, target: Target) -> Verification:
     attached = reader.sidecar(here.id)
     if attached is None:
         return Verification(here.id, str(target), original.points(), native, [], [], False)
-    records, edited = restore(held, there, attached[0], projection)
+    damage = [] if hashlib.sha256(attached[0]).hexdigest() == attached[1] else [Difference("sidecar", "sha256", attached[1], "another one")]
+    try:
+        records, edited = restore(held, there, attached[0], projection)
+    except ValueError as error:
+        damage.append(Difference("sidecar", "content", "the journal", str(error)))
+        return Verification(here.id, str(target), original.points(), native, damage, [], True)
     again = normal(records)
     differences = [one for one in compare(original, again, Projection(), native=False) if one.what in ("series", "config", "summary")]
-    return Verification(here.id, str(target), original.points(), native, differences, edited, True)
+    return Verification(here.id, str(target), original.points(), native, damage + differences, edited, True)
