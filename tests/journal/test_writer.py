@@ -203,6 +203,50 @@ def test_repair_cuts_a_torn_tail_and_keeps_what_it_cut(tmp_path: Path) -> None:
     assert repair(tmp_path) == []
 
 
+def test_repair_leaves_the_evidence_of_what_was_lost(tmp_path: Path) -> None:
+    """The last blocks of a run that has ended are whole but wrong: they were accepted, so they are no torn tail."""
+    writer = begin(tmp_path)
+    for call in range(10):
+        writer.append([Metrics(1, call, call, {"a": call})], is_call=True)
+    writer.close()
+    (path,) = (tmp_path / "journal").glob("*.tbj")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 0xFF
+    path.write_bytes(data)
+    os.utime(path, (0, 0))
+    (line,) = repair(tmp_path)
+    assert "are damaged" in line
+    assert path.read_bytes() == data
+    reader = JournalReader(tmp_path)
+    while reader.poll(over=True):
+        pass
+    assert reader.damaged > 0
+    path.write_bytes(data + data[:20])
+    os.utime(path, (0, 0))
+    assert "torn" not in "".join(repair(tmp_path)), "nor where a torn tail follows"
+
+
+def test_a_large_block_behind_a_damaged_one_is_read(tmp_path: Path) -> None:
+    writer = begin(tmp_path)
+    writer.append([Metrics(1, 0, 0, {"a": 0})], is_call=True)
+    place = next((tmp_path / "journal").glob("*.tbj")).stat().st_size
+    writer.append([Config(1, {"text": "x" * (6 << 20)})])
+    writer.append([Metrics(1, 1, 1, {"a": 1})], is_call=True)
+    writer.close()
+    (path,) = (tmp_path / "journal").glob("*.tbj")
+    with path.open("r+b") as file:
+        file.seek(place - 1)
+        last = file.read(1)
+        file.seek(place - 1)
+        file.write(bytes([last[0] ^ 1]))
+    reader = JournalReader(tmp_path)
+    found = []
+    while batch := reader.poll(over=True):
+        found += [type(record.event).__name__ for record in batch]
+    assert found == ["Start", "Config", "Metrics"]
+    assert (reader.missing, reader.damaged < 100) == (1, True)
+
+
 def test_repair_refuses_a_live_journal(tmp_path: Path) -> None:
     begin(tmp_path).metrics({"a": 1}, 1)
     with pytest.raises(JournalError, match="being written"):

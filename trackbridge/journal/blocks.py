@@ -96,6 +96,13 @@ def following(data: bytes, offset: int) -> Block | None:
     return None
 
 
+def unfinished(data: bytes, offset: int) -> int:
+    """Where a block begins, at `offset` or later, that reaches beyond `data` if its header is to be believed; -1 if none does."""
+    while (offset := data.find(MAGIC, offset)) >= 0 and needed(data, offset) <= len(data) - offset:
+        offset += 1
+    return offset
+
+
 def scan(data: bytes, offset: int = 0) -> Iterator[Block]:
     """All whole, correct blocks; damaged places are passed."""
     while (block := following(data, offset)) is not None:

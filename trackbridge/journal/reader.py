@@ -137,7 +137,10 @@ class ShardReader:
                 if not over:
                     break
                 block = blocks.following(data, offset + 1)
-                stop = block.offset if block else len(data) if whole else max(offset + 1, len(data) - len(blocks.MAGIC) + 1)
+                stop = block.offset if block else len(data)
+                if block is None and not whole:  # the next block, or its first bytes, may be cut in two by the end of the chunk
+                    cut = blocks.unfinished(data, offset + 1)
+                    stop = cut if cut >= 0 else max(offset + 1, len(data) - len(blocks.MAGIC) + 1)
                 torn = block is None and whole and blocks.needed(data, offset) > len(data) - offset and self._following() is None
                 self.damage.append(Damage(path.name, self._offset + offset, stop - offset, torn))
                 if block is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from trackbridge.journal.reader import SEGMENT_NAME, JournalReader
 def repair(run: Path) -> list[str]:
     """Cut the torn tail off each segment of the run in folder `run`, after a copy of the segment was kept as ``.broken``.
 
-    Damage in the middle is reported and left: readers pass it, and what stands around it stays readable.
+    A tail is torn where it is the begin of a block, which nobody was told is kept. All other damage is reported and left, since it is the evidence
+    of what was lost: readers pass it, and what stands around it stays readable.
 
     Returns:
         One line for people for each damaged place.
@@ -42,11 +44,28 @@ def _repair_segment(path: Path) -> list[str]:
         if block.offset > whole:
             lines.append(f"{path.name}: bytes {whole} to {block.offset} are damaged; readers pass them")
         whole = block.end
-    if whole < len(data):
-        broken = path.with_name(path.name + ".broken")
-        broken.write_bytes(data)
+    if whole < len(data) and blocks.needed(data, whole) <= len(data) - whole:
+        lines.append(f"{path.name}: bytes {whole} to {len(data)} are damaged; readers pass them")
+    elif whole < len(data):
+        broken = _keep(path, data)
         with path.open("r+b") as file:
             file.truncate(whole)
             os.fsync(file.fileno())
         lines.append(f"{path.name}: {len(data) - whole} torn bytes after {whole} were cut off; the file as it was is {broken.name}")
     return lines
+
+
+def _keep(path: Path, data: bytes) -> Path:
+    """Write `data` beside `path`, under a name that is free, to the disk."""
+    for number in itertools.count():
+        broken = path.with_name(f"{path.name}.broken{number or ''}")
+        try:
+            descriptor = os.open(broken, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            continue
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return broken
+    raise AssertionError("unreachable")
