@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 import trackbridge
 from trackbridge import SettingsError
 from trackbridge.files import safe_name
+from trackbridge.journal import writer as journal_writer
 from trackbridge.projection import same
 from trackbridge.redact import Redactor
 
@@ -378,6 +379,22 @@ def test_rewind_keeps_all_and_shows_the_surviving_branch() -> None:
     assert data.metrics["attempt"].to_list() == [0] * 6 + [1] * 2
     assert data.wide()["a"].to_list() == [0, 1, 2, 30, 40]
     assert list(data.pandas()["value"]) == [0, 1, 2, 3, 4, 5, 30, 40]
+
+
+@pytest.mark.parametrize("durability", ["power", "process"])
+def test_contents_survive_what_the_records_that_name_them_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(journal_writer, "_sync_file", synced.append)
+    monkeypatch.setenv("TRACKBRIDGE_DURABILITY", durability)
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    run = trackbridge.init()
+    trackbridge.log({"look": trackbridge.Image(numpy.zeros((4, 4, 3), "uint8"))})
+    trackbridge.log_artifact(tmp_path / "model.pt")
+    if durability == "process":
+        run.finish()  # else by the sync thread, some time
+    contents = {path for path in (run.directory / "files").iterdir() if path.is_file()}
+    assert len(contents) == 2
+    assert {*contents, run.directory / "files"} <= set(synced)
 
 
 def test_a_rewind_of_one_rank_takes_nothing_of_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -426,13 +426,17 @@ class Run:
         pack(content.meta)
         store = self.directory / "files"
         if content.path is not None:
-            return None, files.add_file(store, content.path, content.path.name)
+            return None, self._kept(files.add_file(store, content.path, content.path.name))
         if content.data is not None:
-            return None, files.add_bytes(store, content.data, f"{files.safe_name(key or '_')}.{content.format}")
+            return None, self._kept(files.add_bytes(store, content.data, f"{files.safe_name(key or '_')}.{content.format}"))
         packed = pack(content.inline)
         if len(packed) > _INLINE_BYTES:
-            return None, files.add_bytes(store, packed, f"{files.safe_name(key or '_')}.msgpack")
+            return None, self._kept(files.add_bytes(store, packed, f"{files.safe_name(key or '_')}.msgpack"))
         return content.inline, None
+
+    def _kept(self, ref: FileRef) -> FileRef:
+        self._journal.keep(self.directory / "files" / ref.digest)
+        return ref
 
     def _log_artifact(self, path: str | Path, name: str | None, type: str, metadata: dict[str, Any], by_reference: bool) -> None:
         text = str(path)
@@ -443,7 +447,7 @@ class Run:
             root = Path(text).expanduser()
             if not root.exists():
                 raise SettingsError(f"artifact {text} does not exist")
-            refs, uri = [files.add_file(self.directory / "files", file, place) for file, place in files.tree(root)], ""
+            refs, uri = [self._kept(files.add_file(self.directory / "files", file, place)) for file, place in files.tree(root)], ""
         deviations: list[Deviation] = []
         about = self._entries("artifact", metadata, deviations)
         self._append([Artifact(time.time_ns(), name or Path(text).name, type, refs, uri, about), *self._noted(deviations)])

@@ -3,11 +3,13 @@ of the process: the kernel has them."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import time_ns
@@ -55,6 +57,7 @@ class ShardWriter:
 
     __slots__ = (  # quicker in the hot path than a dict
         "__weakref__",
+        "_contents",
         "_disk_bytes",
         "_earlier",
         "_fd",
@@ -102,6 +105,7 @@ class ShardWriter:
         self._max_bytes, self._segment_bytes, self._power, self._warn = max_bytes, segment_bytes, power, warn
         self._disk_bytes = sys.maxsize  # what the shard may hold for the sake of the disk
         self._warned: set[str] = set()
+        self._contents: deque[Path] = deque()
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._refused_fd = _open(directory / f"{shard}.refused", os.O_CREAT | os.O_EXCL)  # pwrite would append in append mode
@@ -168,8 +172,13 @@ class ShardWriter:
                 self._sync_now()
             return True
 
+    def keep(self, content: Path) -> None:
+        """Have `content`, a file that the next record names, survive what that record survives."""
+        self._contents.append(content)
+
     def sync(self) -> None:
         """Make what was written survive a power cut. Called by the sync thread and at the end of the run."""
+        self._sync_contents()
         with self._lock:
             if self._fd < 0 or self._synced == self._size:
                 return
@@ -239,7 +248,7 @@ class ShardWriter:
         self._fd, self._segment, self._synced, self._earlier, self._limit, self._room = fd, segment, 0, earlier, limit, limit - length
         if before >= 0:
             os.close(before)
-        _sync_directory(self.directory)
+        _sync_file(self.directory)
 
     def _limit_after(self, earlier: int) -> int:
         """How many bytes a segment may hold when those before it hold so many."""
@@ -303,7 +312,22 @@ class ShardWriter:
             self._tell("undo", f"a torn block stays in the journal ({error.strerror}); readers pass over it")
             self._room -= max(0, there - self._size)
 
+    def _sync_contents(self) -> None:
+        folders = set()
+        while True:
+            try:
+                path = self._contents.popleft()
+            except IndexError:
+                break
+            with contextlib.suppress(OSError):  # it is gone, or too many files are open: the journal itself goes first
+                _sync_file(path)
+                folders.add(path.parent)
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                _sync_file(folder)
+
     def _sync_now(self) -> None:
+        self._sync_contents()
         size, segment = self._size, self._segment
         try:
             _datasync(self._fd)
@@ -430,8 +454,9 @@ def _datasync(fd: int) -> None:
     getattr(os, "fdatasync", os.fsync)(fd)
 
 
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY)
+def _sync_file(path: Path) -> None:
+    """Of a file or a folder."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
