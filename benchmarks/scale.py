@@ -71,7 +71,7 @@ while any(report.state != "healthy" for report in run.status().values()):
 (forwarder,) = descendants(os.getpid())
 found = {}
 for name, calls in (("idle", 0), ("busy", int(seconds * pace))):
-    time.sleep(3)
+    time.sleep(3)  # until the forwarder looks as rarely as it does while nothing comes
     before, begin = [asked(pid) for pid in (os.getpid(), forwarder)], time.perf_counter()
     for number in range(calls):
         trackbridge.log({f"train/metric_{key:02d}": (number + key) / 7 for key in range(20)})

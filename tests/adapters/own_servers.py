@@ -58,11 +58,25 @@ def _started(command: list[str], log: Path, url: str, probe: str, variables: dic
         process.wait()
 
 
+class _Quiet(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def _serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A server of this process that answers by `handler`; its address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
 @contextlib.contextmanager
 def other_server() -> Iterator[str]:
     """A server that answers everything with a page."""
 
-    class Page(http.server.BaseHTTPRequestHandler):
+    class Page(_Quiet):
         def do_POST(self) -> None:
             self.send_response(200)
             self.end_headers()
@@ -70,20 +84,15 @@ def other_server() -> Iterator[str]:
 
         do_GET = do_POST
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    with _serving(Page) as url:
+        yield url
 
 
 @contextlib.contextmanager
 def limiting_proxy(url: str, most: int) -> Iterator[str]:
     """A proxy before `url` that refuses requests of more than `most` bytes, as nginx does with 1 MB if nobody tells it otherwise."""
 
-    class Proxy(http.server.BaseHTTPRequestHandler):
+    class Proxy(_Quiet):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if len(body) > most:
@@ -105,13 +114,8 @@ def limiting_proxy(url: str, most: int) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    with _serving(Proxy) as address:
+        yield address
 
 
 @contextlib.contextmanager

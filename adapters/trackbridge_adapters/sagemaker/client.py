@@ -202,15 +202,8 @@ class Amazon:
 
     def content(self, address: str) -> bytes | None:
         """The bytes of the object at ``s3://BUCKET/KEY``, None where somebody has removed it."""
-        from botocore.exceptions import ClientError
-
-        try:
-            held: bytes = self.get_object(address)["Body"].read()
-        except ClientError as error:
-            if absent(error):
-                return None
-            raise
-        return held
+        found = self._found(self.get_object, address=address)
+        return None if found is None else found["Body"].read()
 
     def objects(self, address: str) -> Iterator[tuple[str, str]]:
         """The objects below ``s3://BUCKET/PREFIX``: the rest of their keys, and their addresses."""
