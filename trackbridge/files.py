@@ -79,6 +79,16 @@ def reference(path: Path, name: str) -> FileRef:
         return FileRef(name, hashlib.file_digest(file, "sha256").hexdigest(), file.seek(0, os.SEEK_END))
 
 
+def put(path: Path, content: bytes | Path) -> None:
+    """Write `content`, or what the file there holds, to `path`; a file is never read whole."""
+    import shutil
+
+    if isinstance(content, Path):
+        shutil.copyfile(content, path)
+    else:
+        path.write_bytes(content)
+
+
 def replace(path: Path, data: bytes, *, sync: bool = True, mode: int = 0o666) -> None:
     """Put `data` at `path`, so that whenever this process dies the file is whole: the old one or the new one.
 

@@ -19,7 +19,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ import msgspec
 from trackbridge.adapters import SIDECAR_FILE, Capabilities, Place, Position, Recovery, Requirements, Sidecar, Target
 from trackbridge.deviations import Deviation, Ledger, Reason, unpack, words
 from trackbridge.errors import Rejected, RunNotFound, Unavailable
-from trackbridge.files import reference
+from trackbridge.files import put, reference
 from trackbridge.names import Names, from_text, to_text
 from trackbridge.normal import flatten, top_level, unflatten
 from trackbridge.projection import (
@@ -382,10 +381,7 @@ class MlflowWriter:
         folder, _, name = path.rpartition("/")
         with told(), tempfile.TemporaryDirectory(prefix="trackbridge-") as temporary:
             local = Path(temporary) / name
-            if isinstance(content, Path):
-                shutil.copyfile(content, local)
-            else:
-                local.write_bytes(content)
+            put(local, content)
             self._client.log_artifact(self._id, str(local), folder)
 
 

@@ -77,7 +77,8 @@ class Online:
         """Send `events` and their files, and describe the task anew, unless `about` is None; how many events the server refuses, and why."""
         places = {event["key"] for event in events if "key" in event} | set(self._local(about or {}).values())
         size = sum((self._folder / DATA / place).stat().st_size for place in places)
-        return _bounded(lambda: self._send(events, about), SECONDS + size / LEAST_SPEED)
+        refused: tuple[int, str] = _bounded(lambda: self._send(events, about), SECONDS + size / LEAST_SPEED)
+        return refused
 
     def _local(self, about: dict[str, Any]) -> dict[str, str]:
         """The artifacts that are files of the session: their places by their addresses."""

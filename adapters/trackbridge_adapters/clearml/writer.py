@@ -16,7 +16,7 @@ from typing import Any
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation, Ledger, Reason, unpack, words
 from trackbridge.errors import Rejected, Unavailable
-from trackbridge.files import outage, replace
+from trackbridge.files import outage, put, replace
 from trackbridge.names import to_text
 from trackbridge.normal import flatten, top_level
 from trackbridge.projection import SHARED, MediaItem, Point
@@ -298,7 +298,7 @@ class Writer:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f".{path.name}.part")
-            shutil.copyfile(source, partial) if isinstance(source, Path) else partial.write_bytes(source)
+            put(partial, source)
             os.replace(partial, path)
 
     # -- what is held ----------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import shlex
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from trackbridge import files, projection
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation, Ledger, Reason, unpack
 from trackbridge.errors import Rejected, Unavailable
-from trackbridge.files import outage
+from trackbridge.files import outage, put
 from trackbridge.names import to_text
 from trackbridge.normal import flatten
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
@@ -258,10 +257,7 @@ class Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(".part")
         try:
-            if isinstance(content, Path):
-                shutil.copyfile(content, partial)
-            else:
-                partial.write_bytes(content)
+            put(partial, content)
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import msgspec
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation, Ledger, unpack, words
 from trackbridge.errors import Rejected, Unavailable
-from trackbridge.files import outage, replace
+from trackbridge.files import outage, put, replace
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
 from trackbridge.times import iso
 from trackbridge_adapters.kubeflow import layout, outputs
@@ -177,10 +177,7 @@ class Writer:
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        if isinstance(content, Path):
-            shutil.copyfile(content, path)
-        else:
-            path.write_bytes(content)
+        put(path, content)
 
     def _row(self, table: str, cells: Sequence[Any]) -> None:
         line = layout.row(cells)

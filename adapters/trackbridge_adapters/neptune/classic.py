@@ -12,7 +12,6 @@ import math
 import os
 import platform
 import re
-import shutil
 import sys
 import time
 import uuid
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from trackbridge.adapters import Position
-from trackbridge.files import replace
+from trackbridge.files import put, replace
 from trackbridge.projection import Projection, nanoseconds, seconds
 from trackbridge.records import Metrics, RunInfo
 from trackbridge_adapters.neptune import layout
@@ -205,10 +204,7 @@ class Store:
         self._see(place, "UploadFile")
         self._uploaded += 1
         copy = self._uploads / f"{self._uploaded:08}-{file}"
-        if isinstance(content, Path):
-            shutil.copyfile(content, copy)
-        else:
-            copy.write_bytes(content)
+        put(copy, content)
         self._upload(place, copy)
 
     def _upload(self, place: str, copy: Path) -> None:

@@ -8,7 +8,6 @@ import json
 import mimetypes
 import os
 import re
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from trackbridge.adapters import Position
-from trackbridge.files import replace
+from trackbridge.files import put, replace
 from trackbridge.projection import Projection
 from trackbridge.records import Metrics, RunInfo
 from trackbridge_adapters.neptune import layout
@@ -217,10 +216,7 @@ class Store:
         if not source.exists():
             source.parent.mkdir(exist_ok=True)
             partial = source.with_suffix(".part")
-            if isinstance(content, Path):
-                shutil.copyfile(content, partial)
-            else:
-                partial.write_bytes(content)
+            put(partial, content)
             os.replace(partial, source)
         return self._reference(source, self._lib.generate_destination(self._run_id, name, file, step), file)
 

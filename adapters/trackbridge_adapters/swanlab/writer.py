@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import os
 import shlex
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from trackbridge.adapters import SIDECAR_FILE, Place, Position
 from trackbridge.deviations import Deviation, Ledger, unpack
 from trackbridge.errors import Rejected
-from trackbridge.files import outage, reference
+from trackbridge.files import outage, put, reference
 from trackbridge.projection import FileItem, MediaItem
 from trackbridge.records import AnyEvent, Artifact, Config, Deviations, Media, Metrics, Record, RunInfo, Status, Summary, Tags
 from trackbridge_adapters.swanlab import layout
@@ -320,10 +319,7 @@ class Writer:
         path = self._run / place
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.part")
-        if isinstance(data, Path):
-            shutil.copyfile(data, partial)
-        else:
-            partial.write_bytes(data)
+        put(partial, data)
         os.replace(partial, path)
 
 
