@@ -51,6 +51,7 @@ def test_light_logging_holds_scalars_and_the_results_only(runs: list[RecordedRun
     train.main(["--smoke", "--log-level", "light"])
     (run,) = runs
     assert {key for _, values in run.calls for key, value in values.items() if hasattr(value, "kind")} == {"results"}
+    assert not run.artifacts
 
 
 def test_the_run_says_when_digits_stand_in_for_fashion_mnist(runs: list[RecordedRun], monkeypatch: pytest.MonkeyPatch) -> None:

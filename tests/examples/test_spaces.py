@@ -29,3 +29,10 @@ def test_every_method_has_settings_for_celeba() -> None:
         assert hyperparameters("celeba", method, 0).keys() == {"lr", "weight_decay", *entry.hyper}
     assert CELEBA.keys() == OWN.keys()
     assert len(SHARED["lr"]) * len(SHARED["weight_decay"]) == TRIALS
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if "-" in method])
+def test_a_variant_tries_what_its_method_tries(method):
+    original = method.partition("-")[0]
+    if space(method) == space(original):
+        assert sorted(map(str, trials(method))) == sorted(map(str, trials(original)))

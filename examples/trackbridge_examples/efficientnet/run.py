@@ -165,7 +165,7 @@ def train(args: argparse.Namespace, plan: Plan, task: Task) -> Result:
                 },
                 step=step,
             )
-        log_checkpoint(model)
+            log_checkpoint(model)
         result = Result(
             name=plan.name,
             optimizer=args.optimizer,

@@ -97,7 +97,7 @@ def train(args: argparse.Namespace) -> dict[str, float]:
         log_results(run, results, step)
         if args.log_level != "light":
             trackbridge.log({"confusion": confusion_table(dataset.test.labels, predictions, dataset.classes)}, step=step)
-        log_checkpoint(model)
+            log_checkpoint(model)
         run.summary["time/cpu_s"] = time.process_time() - started
     return results
 
