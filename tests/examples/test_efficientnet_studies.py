@@ -2,6 +2,9 @@
 
 import time
 from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from trackbridge_examples import data
+from trackbridge_examples.efficientnet import run as run_module
 from trackbridge_examples.efficientnet import versions
+from trackbridge_examples.efficientnet.run import train
 from trackbridge_examples.efficientnet.train import main
 
 from .conftest import RecordedRun
@@ -43,8 +48,38 @@ def test_versions_are_timed_in_turn_and_trained_in_both_layouts(runs: list[Recor
     assert [row["layout"] for row in comparison(runs)] == ["nchw", "channels-last"] * 2
 
 
-def test_progressive_learning_is_compared_at_equal_epochs_and_repeats_itself(runs: list[RecordedRun]) -> None:
-    for _ in range(2):
+def test_a_study_that_was_stopped_goes_on(runs: list[RecordedRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its second command trains what the first one did not come to, and has the tables of a study that was never stopped."""
+    argv = ["--smoke", "--study", "versions", "--log-level", "light"]
+    trainings = count()
+
+    def killed(args: Any, plan: Any, task: Any) -> Any:
+        if next(trainings) == 2:
+            raise KeyboardInterrupt
+        return train(args, plan, task)
+
+    monkeypatch.setattr(run_module, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        main(argv)
+    monkeypatch.setattr(run_module, "train", train)
+    stopped = len(runs)
+    results = main(argv)
+    names = [run.settings["name"] for run in runs]
+    assert names[stopped:] == ["small-v2-nchw-seed0", "small-v2-channels-last-seed0", "versions-seed0"]
+    assert len(set(names)) == len(names)
+    tables = [runs[-1].table(name) for name in ("comparison", "time/ratios", "time/cost")]
+    assert main(argv) == results
+    assert [runs[-1].table(name) for name in ("comparison", "time/ratios", "time/cost")] == tables
+    assert len(runs) == len(names) + 1
+    main([*argv, "--epochs", "2"])
+    assert len(runs) == len(names) + 1 + 5, "other settings are other trainings; steps take as long"
+
+
+def test_progressive_learning_is_compared_at_equal_epochs_and_repeats_itself(
+    runs: list[RecordedRun], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for folder in ("first", "second"):
+        monkeypatch.setenv("TRACKBRIDGE_DIR", str(tmp_path / folder))
         main(["--smoke", "--study", "progressive"])
     first, again = runs[:5], runs[5:]
     assert [run.comparable() for run in first] == [run.comparable() for run in again]

@@ -47,6 +47,7 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
     parser.add_argument("--times", type=float, nargs="+", default=[2.7, 3.9], help="scaling: multiply-adds of the base (%(default)s)")
     parser.add_argument("--scales", nargs="+", choices=SCALES, default=list(SCALES), help="versions: sizes (%(default)s)")
     parser.add_argument("--rounds", type=positive, default=20, help="versions: steps of each network that are timed (%(default)s)")
+    parser.add_argument("--source", help="where a study's finished trainings are read back from: a backend (the journals)")
     parser.add_argument("--table", action="store_true", help="count the published models' parameters instead of training")
     add_common_options(parser, project="efficientnet")
     parser.set_defaults(**STUDIES.get(study.parse_known_args(argv)[0].study, {}))

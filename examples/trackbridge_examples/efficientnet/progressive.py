@@ -10,7 +10,7 @@ from dataclasses import replace
 from trackbridge_examples.efficientnet.augment import Stage
 from trackbridge_examples.efficientnet.comparison import cost, log_comparison, row
 from trackbridge_examples.efficientnet.network import Architecture, counts
-from trackbridge_examples.efficientnet.run import Plan, Result, train
+from trackbridge_examples.efficientnet.run import Finished, Plan, Result
 from trackbridge_examples.efficientnet.tasks import Task
 
 STAGES = 4
@@ -53,7 +53,7 @@ def equally_costly_size(stages: tuple[Stage, ...], classes: int) -> int:
     return min(sizes, key=lambda size: abs(counts(ARCHITECTURE, classes, size)[1] - target))
 
 
-def progressive(args: argparse.Namespace, task: Task) -> list[Result]:
+def progressive(args: argparse.Namespace, task: Task, finished: Finished) -> list[Result]:
     """Trains progressively and in the ways it is compared with."""
     classes = len(task.dataset.classes)
     stages = rising(args.size)
@@ -64,7 +64,7 @@ def progressive(args: argparse.Namespace, task: Task) -> list[Result]:
         f"fixed-{smaller}": of_size(stages, smaller),
         f"fixed-{args.size}-strongest": (replace(STRONGEST, size=args.size),) * STAGES,
     }
-    results = [train(args, Plan(name, plan, ARCHITECTURE), task) for name, plan in plans.items()]
+    results = [finished.result(args, Plan(name, plan, ARCHITECTURE), task) for name, plan in plans.items()]
     rows = [
         row(
             result,

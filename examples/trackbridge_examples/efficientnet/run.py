@@ -1,11 +1,13 @@
-"""One training, logged as a run."""
+"""One training, logged as a run; those of a study that have finished are not repeated."""
 
 import argparse
+import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from trackbridge_examples.efficientnet.augment import Stage, Targets, mirror, mi
 from trackbridge_examples.efficientnet.network import Architecture, counts
 from trackbridge_examples.efficientnet.tasks import Task
 from trackbridge_examples.optimizers import OPTIMIZERS
+from trackbridge_examples.readback import RunFacts, read_back
 from trackbridge_examples.training import (
     accuracy,
     confusion_table,
@@ -41,8 +44,18 @@ NOT_SETTINGS = (
     "times",
     "scales",
     "rounds",
+    "source",
 )  # options that do not change one training
+NOT_WHAT_IS_TRAINED = ("preset", "log_level")  # settings that do not change it either
 SMALL_NETWORK = Architecture()
+
+
+TIMES = {  # what a result holds of them, and under which name a run has it
+    "step_cpu_ms": "time/step_cpu_ms",
+    "train_cpu_seconds": "time/train_cpu_s",
+    "augment_cpu_seconds": "time/augment_cpu_s",
+    "cpu_seconds": "time/cpu_s",
+}
 
 
 @dataclass(frozen=True)
@@ -75,10 +88,61 @@ class Result:
     cpu_seconds: float  # of training, testing and logging
 
 
-def train(args: argparse.Namespace, plan: Plan, task: Task) -> Result:
-    """Trains the plan's network with ``args.optimizer`` and logs it as one run; tests at the size of the last stage."""
+class Finished:
+    """The runs of a study's project that have finished, as they are read back: found by what was trained."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.runs = {_key(run.config): run for run in read_back(args.source, args.project) if run.finished}
+
+    def find(self, settings: Mapping[str, Any]) -> RunFacts | None:
+        """The run of these settings."""
+        return self.runs.get(_key(settings))
+
+    def result(self, args: argparse.Namespace, plan: Plan, task: Task) -> Result:
+        """What the plan came to: as it is read back, or after a training where that has not finished yet."""
+        run = self.find(settings_of(args, plan, task))
+        if run is None:
+            return train(args, plan, task)
+        print(f"{plan.name}: not repeated, run {run.id} has finished")
+        return Result(
+            name=plan.name,
+            optimizer=args.optimizer,
+            accuracy=run.number("test/accuracy"),
+            classes={name: run.number(f"class_accuracy/{name}") for name in task.dataset.classes},
+            parameters=run.config["parameters"],
+            multiply_adds=run.config["multiply_adds"],
+            **{field: run.number(metric) for field, metric in TIMES.items()},
+        )
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    return json.dumps({name: value for name, value in settings.items() if name not in NOT_WHAT_IS_TRAINED}, sort_keys=True)
+
+
+def settings_of(args: argparse.Namespace, plan: Plan, task: Task) -> dict[str, Any]:
+    """All that decides what a training is, and what its network costs, as the configuration of its run holds it."""
     dataset, size = task.dataset, plan.stages[-1].size
     parameters, multiply_adds = counts(plan.architecture, len(dataset.classes), size)
+    return {
+        **{name: value for name, value in vars(args).items() if name not in NOT_SETTINGS},
+        "training": plan.name,
+        "dataset": dataset.name,
+        "dataset_note": dataset.note,
+        "train_images": len(dataset.train.labels),
+        "test_images": len(dataset.test.labels),
+        "model": str(plan.architecture),
+        "layout": plan.layout,
+        "stages": [asdict(stage) for stage in plan.stages],
+        "image_size": size,
+        "mirrored": task.mirrored,
+        "parameters": parameters,
+        "multiply_adds": multiply_adds,
+    }
+
+
+def train(args: argparse.Namespace, plan: Plan, task: Task) -> Result:
+    """Trains the plan's network with ``args.optimizer`` and logs it as one run; tests at the size of the last stage."""
+    dataset, size, settings = task.dataset, plan.stages[-1].size, settings_of(args, plan, task)
     seed_everything(args.seed)
     model = plan.architecture.build(len(dataset.classes), plan.layout)
     optimizer = OPTIMIZERS[args.optimizer](model.parameters(), args.lr, 0.0)
@@ -91,20 +155,7 @@ def train(args: argparse.Namespace, plan: Plan, task: Task) -> Result:
         name=f"{plan.name}-seed{args.seed}",
         group=group(args),
         tags=["efficientnet", args.optimizer, *([args.study] if args.study else [])],
-        config={
-            **{name: value for name, value in vars(args).items() if name not in NOT_SETTINGS},
-            "dataset": dataset.name,
-            "dataset_note": dataset.note,
-            "train_images": len(dataset.train.labels),
-            "test_images": len(dataset.test.labels),
-            "model": str(plan.architecture),
-            "layout": plan.layout,
-            "stages": [asdict(stage) for stage in plan.stages],
-            "image_size": size,
-            "mirrored": task.mirrored,
-            "parameters": parameters,
-            "multiply_adds": multiply_adds,
-        },
+        config=settings,
     ) as run:
         for metrics in ("test/*", "class_accuracy/*"):
             run.define_metric(metrics, step="epoch")
@@ -171,17 +222,15 @@ def train(args: argparse.Namespace, plan: Plan, task: Task) -> Result:
             optimizer=args.optimizer,
             accuracy=summary["test/accuracy"],
             classes=classes,
-            parameters=parameters,
-            multiply_adds=multiply_adds,
+            parameters=settings["parameters"],
+            multiply_adds=settings["multiply_adds"],
             step_cpu_ms=1e3 * median(step_cpu),
             train_cpu_seconds=sum(step_cpu),
             augment_cpu_seconds=sum(augment_cpu),
             cpu_seconds=time.process_time() - started,
         )
-        run.summary["time/cpu_s"] = result.cpu_seconds
-        run.summary["time/train_cpu_s"] = result.train_cpu_seconds
-        run.summary["time/augment_cpu_s"] = result.augment_cpu_seconds
-        run.summary["time/step_cpu_ms"] = result.step_cpu_ms
+        for field, metric in TIMES.items():
+            run.summary[metric] = getattr(result, field)
     return result
 
 

@@ -14,7 +14,7 @@ from trackbridge_examples.efficientnet.augment import Stage
 from trackbridge_examples.efficientnet.comparison import cost, log_comparison, row
 from trackbridge_examples.efficientnet.network import Architecture, counts
 from trackbridge_examples.efficientnet.papers import Scaling, compound
-from trackbridge_examples.efficientnet.run import Plan, Result, train
+from trackbridge_examples.efficientnet.run import Finished, Plan, Result
 from trackbridge_examples.efficientnet.tasks import Task
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def scale_to(way: Scaling, times: float, size: int, classes: int) -> Scaled:
     return min(at(low), at(high), key=lambda scaled: abs(scaled.multiply_adds(classes) - target))
 
 
-def scaling(args: argparse.Namespace, task: Task) -> list[Result]:
+def scaling(args: argparse.Namespace, task: Task, finished: Finished) -> list[Result]:
     """Trains the base and each way of scaling it, and plots accuracy over multiply-adds."""
     size, classes = args.size, len(task.dataset.classes)
     chosen = {"base": scale(WAYS["compound"], 0, size)}
     chosen |= {f"{way}-x{times:g}": scale_to(WAYS[way], times, size, classes) for times in args.times for way in WAYS}
-    results = [train(args, Plan(name, (Stage(scaled.size),), scaled.architecture), task) for name, scaled in chosen.items()]
+    results = [finished.result(args, Plan(name, (Stage(scaled.size),), scaled.architecture), task) for name, scaled in chosen.items()]
     base = results[0].multiply_adds
     rows = [
         row(

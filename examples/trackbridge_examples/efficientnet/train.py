@@ -8,7 +8,7 @@
     python -m trackbridge_examples.efficientnet --table               # the lecture's table, counted
 
 The images are Fashion-MNIST.  Where it cannot be had, a run trains on 5,000 MNIST digits instead, says so in its
-configuration, and the tables of a study show no accuracy.
+configuration, and the tables of a study show no accuracy.  A study that was stopped goes on with the same command.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from trackbridge_examples.efficientnet.network import SMALL
 from trackbridge_examples.efficientnet.options import parse
 from trackbridge_examples.efficientnet.papers import log_papers
 from trackbridge_examples.efficientnet.progressive import progressive
-from trackbridge_examples.efficientnet.run import Plan, Result, train
+from trackbridge_examples.efficientnet.run import Finished, Plan, Result, train
 from trackbridge_examples.efficientnet.scaling import scaling
 from trackbridge_examples.efficientnet.table import log_table
 from trackbridge_examples.efficientnet.tasks import load
@@ -42,5 +42,5 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
     except DatasetUnavailable as reason:
         raise SystemExit(str(reason)) from None
     if args.study:
-        return STUDIES[args.study](args, task)
+        return STUDIES[args.study](args, task, Finished(args))
     return [train(args, Plan(f"{SMALL}-{args.optimizer}", (Stage(args.size),)), task)]

@@ -15,7 +15,7 @@ import trackbridge
 from trackbridge_examples.efficientnet.augment import Stage, network_input
 from trackbridge_examples.efficientnet.comparison import Row, cost, log_comparison, row
 from trackbridge_examples.efficientnet.network import LAYOUTS, Architecture
-from trackbridge_examples.efficientnet.run import Plan, Result, cpu_time, group, train, train_step
+from trackbridge_examples.efficientnet.run import Finished, Plan, Result, cpu_time, group, train_step
 from trackbridge_examples.efficientnet.tasks import Task
 from trackbridge_examples.intervals import interval
 from trackbridge_examples.optimizers import OPTIMIZERS
@@ -26,48 +26,72 @@ SCALES = {  # equally deep; the second is so wide that the parameters for ten cl
     "half": (Architecture("v1", 0.5, 0.6), Architecture("v2", 0.47, 0.6)),
     "full": (Architecture("v1"), Architecture("v2", 0.82)),
 }
+STEPS = "steps"  # the tag of the run that times them
+FIGURES = ("v1 step (ms)", "v2 step (ms)", "v1 / v2", "low", "high")  # medians, and an interval of the last one
 WARM_UP = 2  # rounds that are not counted
 Contender = tuple[str, str]  # version and layout
 
 
-def versions(args: argparse.Namespace, task: Task) -> list[Result]:
+def versions(args: argparse.Namespace, task: Task, finished: Finished) -> list[Result]:
     """Times and trains both versions in both layouts at each of ``args.scales``."""
     results: list[Result] = []
     rows: list[Row] = []
     ratios: list[Row] = []
     for scale in args.scales:
-        ratios += log_step_times(args, task, scale)
+        ratios += step_times(args, task, scale, finished)
         for version in SCALES[scale]:
             for layout in LAYOUTS:
                 plan = Plan(f"{scale}-{version.family}-{layout}", (Stage(args.size),), version, layout)
-                results.append(train(args, plan, task))
+                results.append(finished.result(args, plan, task))
                 rows.append(row(results[-1], task, size=scale, version=version.family, layout=layout))
     log_comparison(args, task, rows, {"ratios": ratios, "cost": [cost(result) for result in results]}, {})
     return results
 
 
-def log_step_times(args: argparse.Namespace, task: Task, scale: str) -> list[Row]:
-    """One run that times steps of the four networks of a size in turn; a row for each layout."""
+def step_times(args: argparse.Namespace, task: Task, scale: str, finished: Finished) -> list[Row]:
+    """A row for each layout: what a step of either version costs, from the run that has it, which is made where it is missing."""
+    settings = {
+        "steps": scale,
+        **{name: getattr(args, name) for name in ("study", "seed", "optimizer", "batch_size", "rounds")},
+        "image_size": args.size,
+        "dataset": task.dataset.name,
+    }
+    run = finished.find(settings)
+    if run is None:
+        summary = log_step_times(args, task, scale, settings)
+    else:
+        summary = {metric_of(layout, figure): run.number(metric_of(layout, figure)) for layout in LAYOUTS for figure in FIGURES}
+    return [{"size": scale, "layout": layout, **{figure: summary[metric_of(layout, figure)] for figure in FIGURES}} for layout in LAYOUTS]
+
+
+def metric_of(layout: str, figure: str) -> str:
+    """Under which name the run that times steps has one of ``FIGURES``."""
+    return f"time/steps/{layout}/{figure}"
+
+
+def log_step_times(args: argparse.Namespace, task: Task, scale: str, settings: Mapping[str, object]) -> dict[str, float]:
+    """One run that times steps of the four networks of a size in turn; the figures that it comes to."""
     seed_everything(args.seed)
     contenders = {(version.family, layout): _stepper(args, task, version, layout) for layout in LAYOUTS for version in SCALES[scale]}
     with trackbridge.init(
         project=args.project,
         name=f"{scale}-steps-seed{args.seed}",
         group=group(args),
-        tags=["efficientnet", args.study, "steps"],
-        config={"study": args.study, "scale": scale, "seed": args.seed, "batch_size": args.batch_size, "image_size": args.size},
-    ):
+        tags=["efficientnet", args.study, STEPS],
+        config=dict(settings),
+    ) as run:
         times = take_turns(contenders, args.rounds)
         for step in range(args.rounds):
             trackbridge.log({f"time/{version} {layout}_ms": seconds[step] * 1e3 for (version, layout), seconds in times.items()}, step=step)
-    rows: list[Row] = []
-    for layout in LAYOUTS:
-        v1, v2 = times["v1", layout], times["v2", layout]
-        ratios = [first / second for first, second in zip(v1, v2, strict=True)]
-        low, high = median_interval(ratios)
-        milliseconds = {f"{version} step (ms)": 1e3 * median(seconds) for version, seconds in (("v1", v1), ("v2", v2))}
-        rows.append({"size": scale, "layout": layout, **milliseconds, "v1 / v2": median(ratios), "low": low, "high": high})
-    return rows
+        summary: dict[str, float] = {}
+        for layout in LAYOUTS:
+            v1, v2 = times["v1", layout], times["v2", layout]
+            ratios = [first / second for first, second in zip(v1, v2, strict=True)]
+            figures = (1e3 * median(v1), 1e3 * median(v2), median(ratios), *median_interval(ratios))
+            summary |= {metric_of(layout, figure): value for figure, value in zip(FIGURES, figures, strict=True)}
+        for metric, value in summary.items():
+            run.summary[metric] = value
+    return summary
 
 
 def _stepper(args: argparse.Namespace, task: Task, architecture: Architecture, layout: str) -> Callable[[], object]:
