@@ -20,6 +20,7 @@ class RunFacts:
     tags: frozenset[str]
     config: Mapping[str, Any]
     summary: Mapping[str, Any]
+    source: str | None = None  # where it was read back from
 
     @property
     def finished(self) -> bool:
@@ -36,10 +37,19 @@ class RunFacts:
             raise ValueError(f"run {self.name} ({self.id}) of project {self.project} has no {metric}")
         return float(value)
 
+    def values(self, metric: str) -> list[float]:
+        """All values of a metric, in the order of logging."""
+        return values_of(self.id, metric, self.source)
+
 
 def read_back(source: str | None = None, project: str | None = None) -> Iterator[RunFacts]:
     """The runs of a source (see ``trackbridge.read``), of one project or of all, in an order that every source has: by id."""
     for info in sorted(trackbridge.runs(source), key=lambda info: info.id):
         if project in (None, info.project):
             run = trackbridge.read(info.id, source)
-            yield RunFacts(info.id, info.name, info.project, str(info.status), frozenset(run.tags), run.config, run.summary)
+            yield RunFacts(info.id, info.name, info.project, str(info.status), frozenset(run.tags), run.config, run.summary, source)
+
+
+def values_of(run: str, metric: str, source: str | None = None) -> list[float]:
+    """All values that a run has of a metric, in the order of logging."""
+    return [float(point["value_any"]) for point in trackbridge.read(run, source).rows() if point["key"] == metric]

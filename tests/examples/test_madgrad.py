@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from trackbridge_examples import data
 from trackbridge_examples.madgrad import command, options, study, train
 from trackbridge_examples.madgrad.protocol import GRIDS, SEARCH_SEED, SEEDS, WIDENINGS, Grid, Setting, edges, selected, widened
+from trackbridge_examples.madgrad.results import COMPARISON, comparison_cells
 from trackbridge_examples.optimizers import OPTIMIZERS
 from trackbridge_examples.sweep import engines
 from trackbridge_examples.sweep.conduct import make_console
@@ -93,7 +94,16 @@ def test_training_and_validation_share_no_image(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [["--lr", "0"], ["--lr", "nan"], ["--weight-decay", "-1"], ["--weight-decay", "inf"], ["--optimizer", "lion"]]
+    "argv",
+    [
+        ["--lr", "0"],
+        ["--lr", "nan"],
+        ["--weight-decay", "-1"],
+        ["--weight-decay", "inf"],
+        ["--optimizer", "lion"],
+        ["--study", "--lr", "0.1"],
+        ["--study", "--seed", "3"],
+    ],
 )
 def test_settings_that_cannot_be_are_refused(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
@@ -163,13 +173,14 @@ def study_args() -> argparse.Namespace:
 @pytest.mark.usefixtures("formula")
 def test_the_study_finds_what_is_best_beyond_its_grid_and_tests_it_with_other_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     rows = study.run_study(study_args(), make_console())
-    assert {row.optimizer: row.best for row in rows} == BEST
+    assert {row.optimizer: row.chosen.best for row in rows} == BEST
     assert {len(row.grid.settings) for row in rows} == {(4 + WIDENINGS) * 4}  # adam's best rate is two steps below its grid
-    assert not any(edges(row.grid, row.best) for row in rows)
+    assert not any(edges(row.grid, row.chosen.best) for row in rows)
     for row in rows:
-        assert row.tests[row.best] == pytest.approx([74.8, 74.9, 75.0, 75.1, 75.2])
-        assert row.without == (row.best if row.best.decay == 0 else Setting(row.best.lr, 0.0))
-        assert row.tests[row.without] == pytest.approx([value - (row.best.decay > 0) for value in row.tests[row.best]])
+        assert row.best == pytest.approx([74.8, 74.9, 75.0, 75.1, 75.2])
+        best, without = row.chosen.best, row.chosen.without
+        assert without == (best if best.decay == 0 else Setting(best.lr, 0.0))
+        assert row.tests[without] == pytest.approx([value - (best.decay > 0) for value in row.best])
     told = capsys.readouterr().out
     assert "75.00 ± 0.16" in told
     assert "1.00 ± 0.00" in told
@@ -188,11 +199,9 @@ def test_a_best_that_no_widening_reaches_is_told_to_lie_at_the_edge(monkeypatch:
     monkeypatch.setitem(BEST, "adam", Setting(1e-9, 0.0))
     rows = study.run_study(study_args(), make_console())
     (adam,) = [row for row in rows if row.optimizer == "adam"]
-    assert edges(adam.grid, adam.best) == "learning rate"
-    assert (
-        dict(zip(study.comparison_table([adam]).columns, study.comparison_table([adam]).rows[0], strict=True))["at the grid's edge"]
-        == "learning rate"
-    )
+    assert edges(adam.grid, adam.chosen.best) == "learning rate"
+    (cells,) = comparison_cells([adam])
+    assert dict(zip(COMPARISON, cells, strict=True))["at the grid's edge"] == "learning rate"
 
 
 def test_a_study_whose_runs_fail_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

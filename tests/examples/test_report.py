@@ -13,6 +13,9 @@ from trackbridge_examples.bias import options, train
 from trackbridge_examples.bias.factors import FACTORS
 from trackbridge_examples.bias.protocol import SEARCH_SEED, SEEDS, SELECTED_BY
 from trackbridge_examples.bias.results import Pair, Results
+from trackbridge_examples.efficientnet import train as efficientnet
+from trackbridge_examples.madgrad.protocol import GRIDS, Grid, Setting
+from trackbridge_examples.madgrad.protocol import SEEDS as ITS_SEEDS
 from trackbridge_examples.readback import RunFacts, read_back
 from trackbridge_examples.report.__main__ import main, make_report
 from trackbridge_examples.report.document import Chart, Document, Heading, Stressed, Table
@@ -99,7 +102,8 @@ def test_the_interval_is_the_narrowest_that_covers_nine_cases_in_ten(size: int) 
         ([0.5, -0.5, 1.0, 1.6, -1.4, 0.0, 0.1], "undecided"),
         ([0.0] * 6, "undecided"),
         ([0.0] * 6 + [math.nan], "undecided"),
-        ([40.0] * 7, "undecided"),
+        ([40.0] * 7, "different"),
+        ([-40.0] * 6 + [-1.4], "undecided"),
         ([], "undecided"),
     ],
 )
@@ -266,11 +270,87 @@ def test_settings_that_differ_in_the_seed_alone_are_one_row() -> None:
     runs.append(trained("madgrad", 3, 50.0))
     document = make_report(runs)
     (table,) = (block for block in document.blocks if isinstance(block, Table))
+    missing = ["not available"] * 3
     assert table.rows == [
-        ["adam", "7", "83.0 (80.0 to 86.0)", "-1.0", "-1.0 to -1.0", "equal", "5.0"],
-        ["madgrad", "1", "50.0", "-34.0", "too few pairs (1)", "undecided", "5.0"],
-        ["sgd", "7", "84.0 (81.0 to 87.0)", "", "", "", "5.0"],
+        ["adam", "7", "83.0 (80.0 to 86.0)", "-1.0", "-1.0 to -1.0", "equal", *missing, "5.0"],
+        ["madgrad", "1", "50.0", "-34.0", "too few pairs (1)", "undecided", *missing, "5.0"],
+        ["sgd", "7", "84.0 (81.0 to 87.0)", "", "", "", *missing, "5.0"],
     ]
+
+
+def test_the_studies_of_efficientnet_are_reported_as_they_logged_it(tmp_path: Path) -> None:
+    """Two seeds of each; of the photos with the row that does without a network, and no accuracy where digits stand in."""
+    for seed in ("0", "1"):
+        for study in ("versions", "scaling"):
+            efficientnet.main(["--smoke", "--study", study, "--log-level", "light", "--seed", seed])
+    document = make_report(read_back())
+    runs = {run.name: run for run in read_back()}
+    shown_as = [run.number("test/accuracy") for run in (runs["base-seed0"], runs["base-seed1"])]
+    assert row_of(document, "parameters (M)", "base")["test accuracy"] == spread(shown_as)
+    pair = [[runs[f"small-{version}-nchw-seed{seed}"].number("test/accuracy") for seed in (0, 1)] for version in ("v1", "v2")]
+    versions = row_of(document, "accuracy of V2 less V1", "small")
+    assert versions["accuracy of V2 less V1"] == signed((sum(pair[1]) - sum(pair[0])) / 2)
+    ratios = [runs[f"small-steps-seed{seed}"].number("time/steps/nchw/v1 / v2") for seed in (0, 1)]
+    assert versions["v1 / v2"].startswith(f"{sum(ratios) / 2:.2f} (")
+    assert [block.name for block in document.blocks if isinstance(block, Chart)] == ["efficientnet-scaling"]
+    assert document.write(tmp_path).exists()
+
+    stand_in = [replace(run, config={**run.config, "dataset_note": "digits stand in"}) for run in read_back()]
+    document = make_report(stand_in)
+    assert row_of(document, "parameters (M)", "base")["test accuracy"] == "not available"
+    assert row_of(document, "accuracy of V2 less V1", "small")["accuracy of V2 less V1"] == "not available"
+    assert not [block for block in document.blocks if isinstance(block, Chart)]
+    photos = [replace(run, summary={**run.summary, "baseline/histogram": 85.0}) for run in read_back()]
+    assert row_of(make_report(photos), "parameters (M)", "histogram")["test accuracy"] == "85.0 (85.0 to 85.0)"
+
+
+def test_a_training_that_lacks_a_cost_hides_nothing() -> None:
+    config = {"seed": 0, "dataset": "digits", "optimizer": "sgd"}
+    run = RunFacts("1", "", "e", "finished", frozenset({"efficientnet"}), config, {"test/accuracy": 80.0})
+    assert row_of(make_report([run]), "all", "1")["all"] == "not available"
+
+
+def optimizer_run(optimizer: str, setting: Setting, seed: int, **config: object) -> RunFacts:
+    """MADGRAD is best at its default, the others at the edges of their grids; with each seed a little better."""
+    away = 0.0 if optimizer == "madgrad" and setting.lr == 0.01 else 1.0 + (0.0 if optimizer == "madgrad" else setting.lr) + setting.decay
+    accuracy = 80.0 - away + (seed - SEARCH_SEED) / 10
+    settings = {
+        "optimizer": optimizer,
+        "lr": setting.lr,
+        "weight_decay": setting.decay,
+        "seed": seed,
+        "epochs": 5,
+        "dataset": "f",
+        **config,
+    }
+    settings |= dict.fromkeys(("train_images", "validation_images", "test_images"), 10)
+    summary = {"validation/accuracy": accuracy, "test/accuracy": accuracy - 5}
+    return RunFacts(f"{optimizer}{setting}{seed}", "", "m", "finished", frozenset({"madgrad"}), settings, summary)
+
+
+def test_the_study_of_optimizers_is_reported_from_its_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunFacts, "values", lambda run, metric: [run.number(metric) - 1, run.number(metric)])
+    wide = {name: Grid((grid.rates[0] - 3, grid.rates[1] + 3), (grid.decays[0], grid.decays[1] + 3)) for name, grid in GRIDS.items()}
+    runs = [
+        optimizer_run(name, setting, seed) for name, grid in wide.items() for setting in grid.settings for seed in (SEARCH_SEED, *ITS_SEEDS)
+    ]
+    document = make_report(runs)
+    row = row_of(document, "at the grid's edge", "madgrad")
+    assert (row["lr"], row["weight decay"], row["at the grid's edge"]) == ("0.01", "0", "none")
+    assert row["test accuracy"] == "75.30 ± 0.16"
+    assert row["less the best"] == ""
+    other = row_of(document, "at the grid's edge", "adam")
+    assert other["at the grid's edge"] == "learning rate"
+    assert other["less the best"].startswith("-1.00 ± 0.00")
+    assert [block.name for block in document.blocks if isinstance(block, Chart)] == ["m-curves", "m-search"]
+
+    lacking = [run for run in runs if (run.config["optimizer"], run.config["seed"]) != ("sgd", ITS_SEEDS[2])]
+    told = [block for block in make_report(lacking).blocks if isinstance(block, str)]
+    assert any("not complete" in block and "sgd at lr" in block and f"seed {ITS_SEEDS[2]}" in block for block in told)
+    digits = [replace(run, config={**run.config, "dataset_note": "digits stand in"}) for run in runs]
+    assert "Accuracies are not available: digits stand in." in make_report(digits).blocks
+    again = [replace(run, config={**run.config, "epochs": 9}) for run in runs]
+    assert len([block for block in make_report([*runs, *again]).blocks if isinstance(block, Table)]) == 4, "two studies, side by side"
 
 
 def test_the_committed_report_is_that_of_the_committed_journals(tmp_path: Path) -> None:

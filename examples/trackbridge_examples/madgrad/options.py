@@ -10,6 +10,7 @@ from trackbridge_examples.training import add_common_options, parse_with_presets
 
 DATASETS = {"fashion-mnist": fashion_mnist_or_digits, "digits": digits}
 DEFAULT_LEARNING_RATES = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3, "madgrad": 1e-2}  # usual ones, not searched for
+SEARCHED = ("optimizer", "lr", "weight_decay", "seed")
 PRESETS: dict[str, dict[str, object]] = {
     "quick": {"epochs": 3, "images": 8000},
     "smoke": {"epochs": 1, "images": 1280, "test_size": 200, "width": 8, "dataset": "digits"},
@@ -37,6 +38,10 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
     add_engine_options(parser)
     add_common_options(parser, project="madgrad")
     args = parse_with_presets(parser, PRESETS, argv)
+    if args.study:
+        given = [name for name in SEARCHED if getattr(args, name) != parser.get_default(name)]
+        if given:
+            parser.error(f"--study searches through these itself, or has its own: no --{given[0].replace('_', '-')}")
     args.lr = args.lr or DEFAULT_LEARNING_RATES[args.optimizer]
     return args
 

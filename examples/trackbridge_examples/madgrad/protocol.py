@@ -6,7 +6,7 @@ of one size: by a learning rate on the side of the optimizer's own best, or by a
 is run anew with other seeds, and only then looked at on the test.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 SEARCH_SEED = 1000
@@ -61,6 +61,9 @@ class Grid:
         return replace(self, decays=(self.decays[0], self.decays[1] + 1))
 
 
+Found = Mapping[str, Mapping[Setting, float]]
+"""Validation accuracy, in percent, of each setting of each optimizer."""
+
 GRIDS = {
     "sgd": Grid((-3, 0), (-5, -3)),
     "adam": Grid((-6, -3), (-5, -3)),
@@ -82,6 +85,39 @@ def widened(grids: Mapping[str, Grid], best: Mapping[str, Setting]) -> dict[str,
     if any(grid.lr_at_edge(best[name]) for name, grid in grids.items()):
         wider = {name: grid.with_another_lr(best[name]) for name, grid in wider.items()}
     return wider
+
+
+def wide_search(search: Callable[[Mapping[str, Grid]], Found]) -> tuple[Mapping[str, Grid], Found]:
+    """What ``search`` finds in all grids, and the grids to which it had to be widened."""
+    grids: Mapping[str, Grid] = GRIDS
+    for _ in range(WIDENINGS):
+        found = search(grids)
+        wider = widened(grids, {name: selected(accuracies) for name, accuracies in found.items()})
+        if wider == grids:
+            return grids, found
+        grids = wider
+    return grids, search(grids)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is run with other seeds: an optimizer's best setting, and the best of those with and without weight decay."""
+
+    best: Setting
+    with_decay: Setting
+    without: Setting
+
+    @classmethod
+    def of(cls, accuracies: Mapping[Setting, float]) -> "Chosen":
+        def part(decayed: bool) -> Setting:
+            return selected({setting: value for setting, value in accuracies.items() if (setting.decay > 0) == decayed})
+
+        return cls(selected(accuracies), part(True), part(False))
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Each once."""
+        return list(dict.fromkeys((self.best, self.with_decay, self.without)))
 
 
 def edges(grid: Grid, best: Setting) -> str:

@@ -13,14 +13,16 @@ from pathlib import Path
 
 from trackbridge_examples.bias import results
 from trackbridge_examples.readback import RunFacts, read_back
-from trackbridge_examples.report import accuracy
-from trackbridge_examples.report.accuracy import accuracy_blocks
+from trackbridge_examples.report import efficientnet, madgrad
 from trackbridge_examples.report.bias import bias_blocks
 from trackbridge_examples.report.document import Block, Document, Heading
+from trackbridge_examples.report.efficientnet import efficientnet_blocks
+from trackbridge_examples.report.madgrad import madgrad_blocks
 
 PARTS: dict[str, Callable[[str, Sequence[RunFacts]], Iterator[Block]]] = {  # by the tag of the runs
     results.TAG: lambda project, runs: bias_blocks(project, results.Results(runs)),
-    accuracy.TAG: accuracy_blocks,
+    efficientnet.TAG: efficientnet_blocks,
+    madgrad.TAG: madgrad_blocks,
 }
 
 

@@ -21,12 +21,12 @@ from trackbridge_examples.bias.protocol import (
 )
 from trackbridge_examples.bias.results import Results
 from trackbridge_examples.bias.spaces import TRIALS
-from trackbridge_examples.intervals import COVERAGE, interval
+from trackbridge_examples.intervals import COVERAGE
 from trackbridge_examples.report.charts import iosm_chart, mmd_chart
 from trackbridge_examples.report.document import Block, Heading, Stressed, Table
 from trackbridge_examples.report.measured import SIDES, STANDARD, Measured, cpu_seconds, measure
 from trackbridge_examples.report.statements import statements
-from trackbridge_examples.report.statistics import LEAST_PAIRS, MARGIN, verdict
+from trackbridge_examples.report.statistics import LEAST_PAIRS, MARGIN, against
 from trackbridge_examples.report.words import NOT_RUN, mean, shown, signed, spread
 
 LABELS = {
@@ -41,9 +41,10 @@ READING = (
     f"Accuracies are percentages of unbiased test images, differences are points; a cell is the mean over seeds and folds, with the smallest "
     f"and the largest run. The standard error of an MMD is clustered by digit. A pattern is read only from a method whose unbiased accuracy is "
     f"at least {LEAST_ACCURACY:g} % and at least StdM's less {BELOW_STANDARD:g} points; another one is called collapsed. An implicit factor "
-    f"counts only where StdM's own MMD exceeds {LEAST_MMD:g}. Two methods are equal where the {COVERAGE:.0%} interval of their paired "
-    f"difference, over at least {LEAST_PAIRS} pairs, lies within {MARGIN:g} points of 0; else that is undecided. A pair is a seed and a fold; "
-    f"pairs share digits, so intervals are somewhat too narrow; that of seven pairs goes from the smallest difference to the largest. The error of an "
+    f"counts only where StdM's own MMD exceeds {LEAST_MMD:g}. An interval covers the median of the paired difference in at least {COVERAGE:.0%} "
+    f"of cases if pairs are independent; that of seven pairs goes from the smallest difference to the largest, which cover it in 98%. Two "
+    f"methods are equal where it, over at least {LEAST_PAIRS} pairs, lies within {MARGIN:g} points of 0, and different where it lies outside; "
+    f"else that is undecided. A pair is a seed and a fold; pairs share digits, so intervals are somewhat too narrow. The error of an "
     f"MMD is that of the test digits alone. Nothing was selected on a run's own test images; but digits of the search are tested again by other "
     f"pairs, and defaults and limits were chosen after earlier runs on the same digits. By the limit of collapse the paper's own UpWt, GDRO, RUBi "
     f"and IRMv1 would count as collapsed."
@@ -133,9 +134,7 @@ def _results_row(runs: Measured) -> list[str]:
         pattern = [spread(runs.mmd(runs.explicit)), told, implicit, *(_iosm(runs, side) for side in SIDES)]
     comparison = ["", "", ""]
     if runs.method != STANDARD:
-        limits = interval(runs.gains)
-        bounds = f"{signed(limits[0])} to {signed(limits[1])}" if limits else f"too few pairs ({len(runs.gains)})"
-        comparison = [signed(mean(runs.gains)), bounds, verdict(runs.gains)]
+        comparison = list(against(runs.gains))
     return [runs.method, str(runs.trial), spread(runs.accuracies), *pattern, *comparison, shown(cpu_seconds(runs))]
 
 

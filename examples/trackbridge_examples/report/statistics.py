@@ -10,16 +10,31 @@ from collections.abc import Mapping, Sequence
 
 from trackbridge_examples.bias.results import Pair
 from trackbridge_examples.intervals import interval
+from trackbridge_examples.report.words import mean, signed
 
 MARGIN = 1.5  # percentage points within which two accuracies are equal
 LEAST_PAIRS = 7
 
 
 def verdict(differences: Sequence[float]) -> str:
-    """``equal`` where the 90 % interval of at least seven paired differences lies within 1.5 points of 0, else ``undecided``."""
+    """What the 90 % interval of at least seven paired differences says of two accuracies.
+
+    ``equal`` where it lies within 1.5 points of 0, ``different`` where all of it lies farther off, else ``undecided``.
+    """
     limits = interval(differences)
-    equal = limits is not None and len(differences) >= LEAST_PAIRS and limits[0] >= -MARGIN and limits[1] <= MARGIN
-    return "equal" if equal else "undecided"
+    if limits is None or len(differences) < LEAST_PAIRS:
+        return "undecided"
+    low, high = limits
+    if low >= -MARGIN and high <= MARGIN:
+        return "equal"
+    return "different" if low > MARGIN or high < -MARGIN else "undecided"
+
+
+def against(differences: Sequence[float]) -> tuple[str, str, str]:
+    """The mean of paired differences, the interval, and whether they mean equal, as the report shows it."""
+    limits = interval(differences)
+    bounds = f"{signed(limits[0])} to {signed(limits[1])}" if limits else f"too few pairs ({len(differences)})"
+    return signed(mean(differences)), bounds, verdict(differences)
 
 
 def clustered_error(errors: Mapping[Pair, float]) -> float:
