@@ -33,6 +33,7 @@ from trackbridge_examples.training import (
     log_results,
     parse_with_presets,
     positive,
+    positive_number,
     seed_everything,
     shuffled_batches,
 )
@@ -51,7 +52,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--lr", type=float, default=0.1, help="of SGD with momentum (%(default)s)")
+    parser.add_argument("--lr", type=positive_number, default=0.1, help="of SGD with momentum (%(default)s)")
     parser.add_argument("--dataset", choices=DATASETS, default="fashion-mnist", help="(%(default)s)")
     parser.add_argument("--epochs", type=positive, default=4, help="(%(default)s)")
     parser.add_argument("--train-size", type=positive, default=6000, help="images (%(default)s)")
@@ -61,8 +62,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parse_with_presets(parser, PRESETS, argv)
     if "WORLD_SIZE" not in os.environ:
         parser.error("torchrun starts it: torchrun --standalone --nproc-per-node 2 -m trackbridge_examples.data_parallel")
-    if args.batch_size < int(os.environ["WORLD_SIZE"]):
-        parser.error(f"a batch of {args.batch_size} has no image for each of {os.environ['WORLD_SIZE']} processes")
+    if args.batch_size % int(os.environ["WORLD_SIZE"]):
+        parser.error(
+            f"--batch-size {args.batch_size} does not divide among {os.environ['WORLD_SIZE']} processes: their gradients count alike"
+        )
     return args
 
 
@@ -74,6 +77,7 @@ def train(args: argparse.Namespace, rank: int, processes: int) -> None:
     model = nn.parallel.DistributedDataParallel(network)
     optimizer = torch.optim.SGD(model.parameters(), args.lr, momentum=0.9)
 
+    started = time.process_time()
     with trackbridge.init(
         project=args.project,
         name=f"{SMALL}-{processes}-processes-seed{args.seed}",
@@ -111,6 +115,7 @@ def train(args: argparse.Namespace, rank: int, processes: int) -> None:
         if rank == 0:
             log_results(run, results, step)
             log_checkpoint(network)
+            run.summary["time/cpu_s"] = time.process_time() - started
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import trackbridge
+from trackbridge_examples.data import DatasetUnavailable
 
 LOG_LEVELS = ("light", "normal", "heavy")
 
@@ -33,7 +34,7 @@ def parse_with_presets(
 
 def add_common_options(parser: argparse.ArgumentParser, project: str) -> None:
     """The options that every script has."""
-    parser.add_argument("--seed", type=int, default=0, help="decides data, initial weights and order (%(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="decides data, initial weights and order (%(default)s)")
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="normal", help="how much is logged (%(default)s)")
     parser.add_argument("--project", default=project, help="(%(default)s)")
     parser.add_argument("--group", help="of the run (made from the settings)")
@@ -45,6 +46,41 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"at least 1, not {number}")
     return number
+
+
+def seed(text: str) -> int:
+    """An option's value that numpy, random and torch all take."""
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"from 0 to 2**32 - 1, not {number}")
+    return number
+
+
+def positive_number(text: str) -> float:
+    """An option's value above 0."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"above 0, not {text}")
+    return number
+
+
+def number_from_zero(text: str) -> float:
+    """An option's value of at least 0."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"at least 0, not {text}")
+    return number
+
+
+def steps_in_all(images: int, batch_size: int, epochs: int) -> int:
+    """How many full batches a training has.
+
+    Raises:
+        DatasetUnavailable: not a single one.
+    """
+    if images < batch_size:
+        raise DatasetUnavailable(f"{images} training images fill no batch of {batch_size}: take a smaller --batch-size, or more images")
+    return epochs * (images // batch_size)
 
 
 def seed_everything(seed: int) -> None:

@@ -80,7 +80,7 @@ def test_without_torchrun_the_command_is_named(capsys: pytest.CaptureFixture[str
     assert "torchrun --standalone --nproc-per-node 2" in capsys.readouterr().err
 
 
-def test_a_batch_that_not_every_process_has_a_part_of_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_does_not_divide_among_the_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(SystemExit):
-        data_parallel.parse(["--batch-size", "3"])
+        data_parallel.parse(["--batch-size", "6"])

@@ -62,6 +62,32 @@ def test_only_finished_runs_count_and_other_settings_are_refused() -> None:
         Results([done, facts_of([*tasks[1], "--epochs", "5"])])
 
 
+def test_a_run_of_other_hyperparameters_is_not_taken_for_its_trial() -> None:
+    """One that was made by hand, in the study's project and at the place of a run of the study."""
+    args = study.parse(["--quick"])
+    task = study.command_line(args, "one", "gdro", SEARCH_SEED, 0, 1)
+    for other in (["--lr", "0.5"], ["--set", "eta=0.5"]):
+        with pytest.raises(ValueError, match=r"runs of gdro's trial 1 differ in (lr|eta): give each study its own --project"):
+            study.missing([task], Results([facts_of([*task, *other])]))
+
+
+def test_a_run_that_fails_keeps_no_other_from_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def fail_at_gdro(argv: list[str]) -> None:
+        if "gdro" in argv:
+            raise FloatingPointError("no number")
+        made.append(argv)
+
+    monkeypatch.setattr(train, "main", fail_at_gdro)
+    with pytest.raises(SystemExit) as end:
+        study.main(["--smoke", "--jobs", "1"])
+    assert len(made) == 2, "both trials of stdm, and nothing that would be selected of them"
+    told = str(end.value)
+    assert told.startswith("2 of 4 runs failed; the same command tries them again:\n  FloatingPointError: no number\n")
+    assert "python -m trackbridge_examples.bias --smoke --condition one --method gdro " in told
+
+
 def test_the_cost_is_that_of_the_runs_that_finished() -> None:
     """Two runs of four epochs took 8 and 16 seconds, so 3 a epoch; what no run tells is not guessed."""
     args = study.parse(["--quick"])

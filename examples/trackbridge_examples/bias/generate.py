@@ -34,6 +34,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 Point = tuple[float, float]
 
 GRID = 3
+LEAST_CELL = 12  # pixels
 # A pixel's index into its palette: background 0..4 or distractor 8..12, under 0..4 quarters of texture; 15 digit.
 QUARTERS, DISTRACTOR, DIGIT = 4, 8, 15
 CHUNK = 500  # images painted at once: bounds the memory that painting takes beside its result
@@ -102,8 +103,8 @@ def _palette(values: NDArray[np.int64]) -> NDArray[np.uint8]:
 @lru_cache(maxsize=4)
 def arrangements(cell: int) -> NDArray[np.uint8]:
     """All but the digit, by shape, texture and the digit's cell: ``[10, 10, 9, 3 * cell, 3 * cell]``."""
-    if cell < 12:
-        raise ValueError(f"a cell has at least 12 pixels, not {cell}: in fewer, shapes look alike")
+    if cell < LEAST_CELL:
+        raise ValueError(f"a cell has at least {LEAST_CELL} pixels, not {cell}: in fewer, shapes look alike")
     textures = np.stack([np.tile(texture_quarters(glyph, cell), (GRID, GRID)) for glyph in TEXTURES])
     shapes = np.stack([np.tile(distractor_mask(name, cell), (GRID, GRID)) for name in DISTRACTORS])
     elsewhere: Mask = np.ones((GRID * GRID, GRID, cell, GRID, cell), bool)  # every cell but the digit's

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from trackbridge_examples.bias import celeba
 from trackbridge_examples.bias.factors import FACTORS, UNBIASED
+from trackbridge_examples.bias.generate import LEAST_CELL
 from trackbridge_examples.bias.methods import METHODS, PAPER, Hyper
 from trackbridge_examples.bias.spaces import TRIALS, hyperparameters
 from trackbridge_examples.data import FOLDS
-from trackbridge_examples.training import add_common_options, parse_with_presets, positive
+from trackbridge_examples.training import add_common_options, number_from_zero, parse_with_presets, positive, positive_number
 
 CONDITIONS = {  # the bias of each factor, and the factor that methods are told of
     "one": (dict.fromkeys(FACTORS, UNBIASED) | {"distractor_color": 0.9}, "distractor_color"),
@@ -43,8 +44,8 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
         help=f"{methods}; all: stdm, then gdro; paper: the eight of the paper; those after stdm log IOSM (stdm)",
     )
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=X", help="other hyperparameters of the method, like eta=0.1")
-    parser.add_argument("--lr", type=float, help="at the peak of the schedule (0.004)")
-    parser.add_argument("--weight-decay", type=float, help="(1e-5)")
+    parser.add_argument("--lr", type=positive_number, help="at the peak of the schedule (0.004)")
+    parser.add_argument("--weight-decay", type=number_from_zero, help="(1e-5)")
     parser.add_argument("--trial", type=int, choices=range(TRIALS), default=0, help="hyperparameters from the search space (%(default)s)")
     parser.add_argument("--dataset", choices=DATASETS, default="biased-mnist", help="(%(default)s)")
     parser.add_argument("--condition", choices=CONDITIONS, default="one", help="which factors are biased (%(default)s)")
@@ -81,6 +82,8 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
 
     if args.preempt_at and not args.checkpoints:
         parser.error("--preempt-at loses the run without --checkpoints DIR")
+    if args.cell < LEAST_CELL:
+        parser.error(f"--cell is at least {LEAST_CELL}: in fewer pixels, shapes look alike")
     args.method = [name for word in args.method for name in SETS_OF_METHODS.get(word, (word,))]
     if args.checkpoints and len(args.method) > 1:
         parser.error("--checkpoints is for one run: give one --method")
@@ -110,9 +113,10 @@ def parse_p(words: Sequence[str]) -> dict[str, float]:
         factor, _, number = word.rpartition("=")
         if factor and factor not in FACTORS:
             raise ValueError(f"no factor is called {factor!r}; there are {', '.join(FACTORS)}")
-        if not 0 <= float(number) <= 1:
+        bias = number_in(number, f"{word!r} is no bias: give 0.5 for all factors, texture=0.9 for one")
+        if not 0 <= bias <= 1:
             raise ValueError(f"a bias p is between 0 and 1, not {number}")
-        p |= dict.fromkeys([factor] if factor else FACTORS, float(number))
+        p |= dict.fromkeys([factor] if factor else FACTORS, bias)
     return p
 
 
@@ -121,9 +125,17 @@ def parse_hyper(words: Sequence[str]) -> dict[str, Hyper]:
     hyper: dict[str, Hyper] = {}
     for word in words:
         name, _, text = word.partition("=")
-        numbers = tuple(float(number) for number in text.split(","))
+        numbers = tuple(number_in(number, f"{word!r} is no hyperparameter: give one like eta=0.1") for number in text.split(","))
         hyper[name] = numbers if len(numbers) > 1 else numbers[0]
     return hyper
+
+
+def number_in(text: str, complaint: str) -> float:
+    """The number that a text is; else a ``ValueError`` with the complaint."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(complaint) from None
 
 
 def settings_of(args: argparse.Namespace, method: str) -> dict[str, Hyper]:

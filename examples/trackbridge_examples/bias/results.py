@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from trackbridge_examples.bias.methods import METHODS
 from trackbridge_examples.bias.protocol import LONGER, SEARCH_SEED, selected
 from trackbridge_examples.readback import RunFacts
 
@@ -34,16 +35,23 @@ class Pair(NamedTuple):
     fold: int
 
 
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """The names whose values differ, of two mappings with the same names."""
+    return ", ".join(name for name in one if one[name] != other[name])
+
+
 class Results:
     """The finished runs of a study; of runs that were repeated one counts, since they have the same results.
 
     Raises:
-        ValueError: runs of one condition differ in more than their place, so that they do not compare.
+        ValueError: runs of one condition differ in more than their place, or those of one trial in their hyperparameters, so that
+            they do not compare.
     """
 
     def __init__(self, runs: Iterable[RunFacts]) -> None:
         self.runs: dict[Place, RunFacts] = {}
         self.common: dict[str, dict[str, Any]] = {}
+        self.hyper: dict[tuple[str, str, int], dict[str, Any]] = {}
         for run in runs:
             if run.finished and TAG in run.tags:
                 self.agree(run.config)
@@ -55,11 +63,15 @@ class Results:
 
     def agree(self, settings: Mapping[str, Any]) -> None:
         """Whether such a run belongs to this study; the first one decides."""
+        condition, method, trial = settings["condition"], settings["method"], settings["trial"]
         mine = {name: settings.get(name) for name in COMMON}
-        first = self.common.setdefault(settings["condition"], mine)
-        other = [name for name in COMMON if first[name] != mine[name]]
+        other = differing(self.common.setdefault(condition, mine), mine)
         if other:
-            raise ValueError(f"runs of condition {settings['condition']} differ in {', '.join(other)}: {REMEDY}")
+            raise ValueError(f"runs of condition {condition} differ in {other}: {REMEDY}")
+        hyper = {name: settings.get(name) for name in ("lr", "weight_decay", *METHODS[method].hyper)}
+        other = differing(self.hyper.setdefault((condition, method, trial), hyper), hyper)
+        if other:
+            raise ValueError(f"runs of {method}'s trial {trial} differ in {other}: {REMEDY}")
 
     def epochs(self, condition: str) -> int:
         """Of a run that is not one of the longer ones."""

@@ -9,6 +9,7 @@ It may be stopped and started again: runs that finished, which it finds by readi
 """
 
 import argparse
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from joblib import Parallel, delayed
@@ -113,6 +114,26 @@ def tell(stage: str, tasks: list[list[str]], results: Results, jobs: int) -> Non
         print(f"  not available for {', '.join(unknown)}, of which none has finished")
 
 
+def make(tasks: list[list[str]], jobs: int) -> None:
+    """Makes these runs; one that fails does not keep the others from being made.
+
+    Raises:
+        SystemExit: some failed; what follows would be selected from the others alone.
+    """
+    complaints = [complaint for complaint in Parallel(n_jobs=jobs)(delayed(attempt)(task) for task in tasks) if complaint]
+    if complaints:
+        raise SystemExit("\n".join([f"{len(complaints)} of {len(tasks)} runs failed; the same command tries them again:", *complaints]))
+
+
+def attempt(task: list[str]) -> str:
+    """Makes a run; why it failed, and the command that repeats it, or nothing."""
+    try:
+        train.main(task)
+    except (Exception, SystemExit) as error:
+        return f"  {type(error).__name__}: {error}\n    python -m trackbridge_examples.bias {shlex.join(task)}"
+    return ""
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs what is missing of the study."""
     args = parse(argv)
@@ -122,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             tasks = missing(tasks_of(results), results)
             tell(stage, tasks, results, args.jobs)
             if not args.dry_run:
-                Parallel(n_jobs=args.jobs)(delayed(train.main)(task) for task in tasks)
+                make(tasks, args.jobs)
     except ValueError as error:
         raise SystemExit(str(error)) from None
 

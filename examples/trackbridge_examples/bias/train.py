@@ -54,6 +54,7 @@ from trackbridge_examples.training import (
     log_results,
     seed_everything,
     shuffled_batches,
+    steps_in_all,
 )
 
 # Options that do not change what is trained, or in another form.
@@ -226,7 +227,7 @@ def make_optimizer(
     optimizer = kind(modules.parameters(), lr=hyper["lr"], weight_decay=hyper["weight_decay"])
     if args.dataset == "celeba":
         return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    steps = args.epochs * (images // args.batch_size)
+    steps = steps_in_all(images, args.batch_size, args.epochs)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, hyper["lr"], total_steps=steps, pct_start=0.3, cycle_momentum=False)
     return optimizer, schedule
 
@@ -263,12 +264,12 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
     if args.contact_sheet:
         write_contact_sheet(args.contact_sheet, args.seed)
         return []
+    results: list[Result] = []
     try:
         problem = PROBLEMS[args.dataset](args)
+        for method in args.method:
+            standard = next((result for result in results if result.method == "stdm"), None)
+            results.append(train(args, method, problem, standard))
     except DatasetUnavailable as reason:
         raise SystemExit(str(reason)) from None
-    results: list[Result] = []
-    for method in args.method:
-        standard = next((result for result in results if result.method == "stdm"), None)
-        results.append(train(args, method, problem, standard))
     return results

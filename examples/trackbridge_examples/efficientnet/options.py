@@ -7,7 +7,7 @@ from pathlib import Path
 from trackbridge_examples.efficientnet.augment import SIZE
 from trackbridge_examples.efficientnet.tasks import LOADERS, NEED_ROOT
 from trackbridge_examples.efficientnet.versions import SCALES
-from trackbridge_examples.training import add_common_options, parse_with_presets, positive
+from trackbridge_examples.training import add_common_options, parse_with_presets, positive, positive_number
 
 LEARNING_RATES = {"sgd": 0.1, "adam": 2e-3, "madgrad": 3e-3}  # one guess for each: without a sweep, results do not rank optimizers
 STUDIES: dict[str, dict[str, object]] = {  # defaults
@@ -36,7 +36,7 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
     )
     rates = ", ".join(f"{name} {lr:g}" for name, lr in LEARNING_RATES.items())
     parser.add_argument("--optimizer", choices=LEARNING_RATES, default="madgrad", help="(%(default)s)")
-    parser.add_argument("--lr", type=float, help=f"at the peak of the schedule ({rates})")
+    parser.add_argument("--lr", type=positive_number, help=f"at the peak of the schedule ({rates})")
     parser.add_argument("--dataset", choices=LOADERS, default="fashion-mnist", help="(%(default)s)")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the folder of CIFAR-10's binary version, or of ImageNet's train and val")
     parser.add_argument("--size", type=positive, default=SIZE, help="pixels along an edge of what the network sees (%(default)s)")
@@ -44,7 +44,9 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
     parser.add_argument("--train-size", type=positive, default=6000, help="images (%(default)s)")
     parser.add_argument("--test-size", type=positive, default=1500, help="images (%(default)s)")
     parser.add_argument("--batch-size", type=positive, default=64, help="(%(default)s)")
-    parser.add_argument("--times", type=float, nargs="+", default=[2.7, 3.9], help="scaling: multiply-adds of the base (%(default)s)")
+    parser.add_argument(
+        "--times", type=positive_number, nargs="+", default=[2.7, 3.9], help="scaling: multiply-adds of the base (%(default)s)"
+    )
     parser.add_argument("--scales", nargs="+", choices=SCALES, default=list(SCALES), help="versions: sizes (%(default)s)")
     parser.add_argument("--rounds", type=positive, default=20, help="versions: steps of each network that are timed (%(default)s)")
     parser.add_argument("--source", help="where a study's finished trainings are read back from: a backend (the journals)")

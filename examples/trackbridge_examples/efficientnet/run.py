@@ -32,6 +32,7 @@ from trackbridge_examples.training import (
     log_results,
     seed_everything,
     shuffled_batches,
+    steps_in_all,
 )
 
 NOT_SETTINGS = (
@@ -146,7 +147,7 @@ def train(args: argparse.Namespace, plan: Plan, task: Task) -> Result:
     seed_everything(args.seed)
     model = plan.architecture.build(len(dataset.classes), plan.layout)
     optimizer = OPTIMIZERS[args.optimizer](model.parameters(), args.lr, 0.0)
-    steps = args.epochs * (len(dataset.train.labels) // args.batch_size)
+    steps = steps_in_all(len(dataset.train.labels), args.batch_size, args.epochs)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps, pct_start=0.2, cycle_momentum=False)
 
     started = time.process_time()

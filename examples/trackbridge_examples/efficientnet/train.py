@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
         return []
     try:
         task = load(args)
+        if args.study:
+            return STUDIES[args.study](args, task, Finished(args))
+        return [train(args, Plan(f"{SMALL}-{args.optimizer}", (Stage(args.size),)), task)]
     except DatasetUnavailable as reason:
         raise SystemExit(str(reason)) from None
-    if args.study:
-        return STUDIES[args.study](args, task, Finished(args))
-    return [train(args, Plan(f"{SMALL}-{args.optimizer}", (Stage(args.size),)), task)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from trackbridge_examples.data import digits, fashion_mnist_or_digits
 from trackbridge_examples.optimizers import OPTIMIZERS
 from trackbridge_examples.sweep.options import add_engine_options
-from trackbridge_examples.training import add_common_options, parse_with_presets, positive
+from trackbridge_examples.training import add_common_options, number_from_zero, parse_with_presets, positive, positive_number
 
 DATASETS = {"fashion-mnist": fashion_mnist_or_digits, "digits": digits}
 DEFAULT_LEARNING_RATES = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3, "madgrad": 1e-2}  # usual ones, not searched for
@@ -44,19 +44,3 @@ def parse(argv: Sequence[str] | None, description: str | None) -> argparse.Names
             parser.error(f"--study searches through these itself, or has its own: no --{given[0].replace('_', '-')}")
     args.lr = args.lr or DEFAULT_LEARNING_RATES[args.optimizer]
     return args
-
-
-def positive_number(text: str) -> float:
-    """An option's value above 0; argparse tells of any other."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"above 0, not {text}")
-    return number
-
-
-def number_from_zero(text: str) -> float:
-    """An option's value of at least 0; argparse tells of any other."""
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"at least 0, not {text}")
-    return number

@@ -24,6 +24,7 @@ from trackbridge_examples.training import (
     log_results,
     seed_everything,
     shuffled_batches,
+    steps_in_all,
 )
 
 NOT_SETTINGS = ("project", "group", "study", "engine", "jobs", "source")  # options that do not change what is trained
@@ -37,7 +38,7 @@ def train(args: argparse.Namespace) -> dict[str, float]:
     train_set, validation = halves(dataset)
     model = make_network(args.width)
     optimizer = OPTIMIZERS[args.optimizer](model.parameters(), args.lr, args.weight_decay)
-    steps = args.epochs * (len(train_set.labels) // args.batch_size)
+    steps = steps_in_all(len(train_set.labels), args.batch_size, args.epochs)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps, pct_start=0.2, cycle_momentum=False)
 
     name = f"{args.optimizer}-lr{args.lr:g}-decay{args.weight_decay:g}-seed{args.seed}"
