@@ -131,6 +131,19 @@ def test_trials_that_write_to_one_service_at_once_are_told_apart(tmp_path: Path)
     assert kept.samples == [100.0] * 8, kept.detail
 
 
+def test_a_process_never_waits_for_its_acknowledgements_to_be_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more calls than a pipe holds acknowledgements, those come through too that it did not hold."""
+    monkeypatch.setattr(durability, "PAUSE", 0.0)
+    held, calls = (1 << 16) // 8, 0
+    for seconds in (1.0, 4.0, 16.0):
+        trial = durability.kill(bench, "jsonl", Way.NATIVE, seconds)
+        assert trial.lost == 0, trial.error
+        calls = trial.acknowledged
+        if calls > held + 1:
+            return
+    raise AssertionError(f"{calls} calls in {seconds} s")
+
+
 def test_processor_time_and_memory_of_children_count(bench: Bench, tmp_path: Path) -> None:
     """A client whose work is done by another process pays for it."""
     code = f"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import select
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -115,20 +116,21 @@ def kill(bench: Bench, backend: str, way: Way, seconds: float) -> Trial:
         os.close(writing)
         try:
             first = await_first(reading, bench.left(120.0), log)
-            time.sleep(min(seconds, bench.left()))
-            alive = child.poll() is None
-            lived = time.monotonic() - first
+            with Acknowledged(reading) as acknowledged:
+                time.sleep(min(seconds, bench.left()))
+                alive = child.poll() is None
+                lived = time.monotonic() - first
         finally:
             children.end(child)
         if not alive:
             raise ChildFailed(f"it ended by itself\n{excerpt(log.read_text('utf-8', 'replace'))}")
-        acknowledged = 1 + _count(reading)
+        calls = 1 + acknowledged.count()
     finally:
         os.close(reading)
     if place.script == natives.THROUGH:
         bench.python("-m", "trackbridge", "sync", str(place.folder / "journals" / run), work=place.folder, backends=[backend])
-    found = bench.drive(place, "kept", run, acknowledged, KEYS)
-    return Trial(lived, acknowledged, found["kept"], bench.portable(found.get("error", "")).replace("\n", " ")[:200])
+    found = bench.drive(place, "kept", run, calls, KEYS)
+    return Trial(lived, calls, found["kept"], bench.portable(found.get("error", "")).replace("\n", " ")[:200])
 
 
 def await_first(reading: int, seconds: float, log: Path) -> float:
@@ -146,13 +148,35 @@ def await_first(reading: int, seconds: float, log: Path) -> float:
     return time.monotonic()
 
 
-def _count(reading: int) -> int:
-    """The acknowledgements that lie in the pipe; a surviving process may still hold its other end."""
-    os.set_blocking(reading, False)
-    data = b""
-    try:
-        while chunk := os.read(reading, 1 << 16):
-            data += chunk
-    except BlockingIOError:
-        pass
-    return len(data) // 8
+class Acknowledged:
+    """Counts the acknowledgements while they come: a pipe that nobody reads is full after 8,192, and who writes to it then waits.
+    """
+
+    def __init__(self, reading: int) -> None:
+        os.set_blocking(reading, False)
+        self._reading, self._bytes, self._over = reading, 0, threading.Event()
+        self._thread = threading.Thread(target=self._drain, daemon=True)
+
+    def __enter__(self) -> Acknowledged:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def count(self) -> int:
+        """With those that lie in the pipe still; a surviving process may hold its other end."""
+        self._read()
+        return self._bytes // 8
+
+    def _drain(self) -> None:
+        while not self._over.wait(0.1):
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            while data := os.read(self._reading, 1 << 16):
+                self._bytes += len(data)
+        except BlockingIOError:
+            pass
