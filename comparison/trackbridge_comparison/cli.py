@@ -99,7 +99,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the comparison in --out, as it was begun: measure what has no value there yet"
     )
-    parser.add_argument("--render", action="store_true", help="measure nothing; render the report from data.json in --out again")
+    parser.add_argument(
+        "--render",
+        action="store_true",
+        help="measure nothing; draw the conclusions from the cells of data.json in --out, and render the report, again",
+    )
     parser.add_argument("--baseline", type=Path, metavar="FILE", help="the data.json of an earlier report: say what has changed since")
     parser.add_argument("--check", type=Path, metavar="DIR", help="measure nothing; say what is wrong with the results in this folder")
     parser.add_argument("--list", action="store_true", help="measure nothing; list the cells that would be measured")
@@ -209,7 +213,6 @@ class Comparison:
         options = self._options
         total = self._limit(options.mode, len(options.backends)).total
         chosen = [("--only", pattern) for pattern in options.only] + [("--axes", axis) for axis in options.axes]
-        modules = (experiments, *probes.PROBES)
         return Data(
             mode=options.mode,
             command=" ".join(
@@ -226,7 +229,7 @@ class Comparison:
             seed=seed,
             machine=describe(self._bench.work),
             versions={backend: bench.versions(backend) for backend in options.backends},
-            axes={module.AXIS: f"{module.TITLE}\n{module.METHOD}" for module in modules},
+            axes=_methods(),
             planned=[spec for job in everything for spec in job.specs if self._asked(spec)],
             natives={name: text for name, text in natives.sources().items() if name in options.backends},
             tools=[tools.entry(backend).tool for backend in options.backends],
@@ -269,6 +272,7 @@ class Comparison:
                 self.data.cells = [cell for cell in self.data.cells if cell.spec.id not in self._wanted]
                 self.data.state = "running"
                 if self._options.resume and self._jobs:
+                    self.data.axes = _methods()
                     self.data.resumed.append(Sitting(time=_now(), machine=describe(self._bench.work)))
                 self._save()
             self._prepare()
@@ -413,6 +417,11 @@ def print_summary(data: Data, console: Console) -> None:
     console.print(table)
 
 
+def _methods() -> dict[str, str]:
+    """Title and method of each axis, as this version measures it."""
+    return {module.AXIS: f"{module.TITLE}\n{module.METHOD}" for module in (experiments, *probes.PROBES)}
+
+
 def _places(specs: Sequence[Spec]) -> str:
     """How many cells, and of which backend and axis."""
     counts = Counter(f"{spec.backend}/{spec.axis}" for spec in specs)
@@ -450,7 +459,10 @@ def _write(data: Data, out: Path) -> Sequence[Path]:
 
 def _render(out: Path, console: Console) -> int:
     try:
-        paths = _write(schema.load(out), out)
+        data = schema.load(out)
+        conclusions.draw(data)
+        schema.save(data, out)
+        paths = _write(data, out)
     except (OSError, msgspec.DecodeError) as error:
         console.print(f"compare: {out / schema.FILE} cannot be rendered: {error}", style="red", markup=False)
         return 2

@@ -2,8 +2,8 @@
 
 Every quantity becomes a number from 0 to 1, *good*: 1 is the best seen within the kind of tool, 0.5 twice as bad. Ratios are shifted by the smallest
 difference that is worth caring about, so that 2 us against 4 us is no factor of two; shares are taken as they are; a growth exponent loses by its
-distance from the best. None is below the floor, and what ran and failed, or did not
-end within its time limit, has a fixed 0.1. An axis is the geometric mean of its quantities, the total
+distance from the best. None is below the floor, which is what ran and failed has,
+or did not end within its time limit: failing is never better than being slow. An axis is the geometric mean of its quantities, the total
 that of the axes. What was not measured leaves its axis and lowers the coverage; below a coverage of 80 % there is no total. A tool that changes a
 value in a way that its adapter does not declare has failed the gate: its fidelity counts as failed.
 
@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from trackbridge_comparison.schema import SUFFIX, Cell, Data, Kind, Part, Score, Status, Tool, Way
 
 FLOOR = 0.05
-FAILED = 0.1
 LEAST_COVERAGE = 0.8
 RESAMPLES = 1_000
 WEIGHTINGS = 2_000
@@ -273,7 +272,7 @@ def _good(rows: Sequence[_Row], values: Array, failed: NDArray[np.bool_]) -> Arr
         with np.errstate(invalid="ignore", divide="ignore"):
             each = np.select([low, share, growth], [(top + shift) / (held + shift), held / 100, 1 / (1 + np.maximum(0, held - top))])
         good[:, mine] = np.clip(each, FLOOR, 1)
-    return np.where(failed, FAILED, good)
+    return np.where(failed, FLOOR, good)
 
 
 def _axes(good: Array) -> tuple[Array, Array]:
@@ -326,12 +325,14 @@ def _winners(rows: Sequence[_Row], total: Array) -> Array:
 
 
 def _ranks(rows: Sequence[_Row], total: Array, low: Array, high: Array) -> list[int | None]:
+    """One more than the tools of the kind whose interval lies above a tool's own; none before one that has a higher total."""
     ranks: list[int | None] = [None] * len(rows)
     for kind in Kind:
         mine = [index for index, row in enumerate(rows) if row.ranked and row.tool.kind is kind and not np.isnan(total[index])]
-        mine.sort(key=lambda index: -total[index])
-        for place, index in enumerate(mine, 1):
-            ranks[index] = 1 if high[index] >= low[mine[0]] else place
+        last = 1
+        for index in sorted(mine, key=lambda index: -total[index]):
+            last = max(last, 1 + int(np.count_nonzero(low[mine] > high[index])))
+            ranks[index] = last
     return ranks
 
 

@@ -149,8 +149,7 @@ def await_first(reading: int, seconds: float, log: Path) -> float:
 
 
 class Acknowledged:
-    """Counts the acknowledgements while they come: a pipe that nobody reads is full after 8,192, and who writes to it then waits.
-    """
+    """Counts the acknowledgements while they come: a pipe that nobody reads is full after 8,192, and who writes to it then waits."""
 
     def __init__(self, reading: int) -> None:
         os.set_blocking(reading, False)

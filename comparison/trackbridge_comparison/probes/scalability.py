@@ -115,14 +115,19 @@ def measure_points(bench: Bench, backend: str) -> Iterator[Finding]:
         peaks = [run.memory / 1e6 for run in runs]
         yield Finding(ids[f"memory_{points}"], median(peaks), peaks, "highest resident memory")
     yield _growth(write_growth, sizes, [median([run.seconds for run in runs]) for runs in reached], "points", stopped)
-    seconds = []
-    for runs in reached:
+    seconds: list[float] = []
+    for number, runs in enumerate(reached):
         points = runs[0].points
-        took = []
-        for run in runs:
-            back = bench.drive(run.place, "read", run.name, points // keys, keys, at_most=bench.sizes.box)
-            assert back["complete"], f"{backend}: of {points} points {back['points']} came back, or others"
-            took.append(back["seconds"])
+        try:
+            backs = [bench.drive(run.place, "read", run.name, points // keys, keys, at_most=bench.sizes.box) for run in runs]
+        except TooLong as error:
+            stopped = f"; reading stopped at {points:,}: {error}"
+            for left in reached[number:]:
+                yield Finding(ids[f"read_{left[0].points}"], status=Status.NOT_REACHED, detail=stopped.removeprefix("; "))
+            break
+        wrong = [back["points"] for back in backs if not back["complete"]]
+        assert not wrong, f"{backend}: of {points} points {wrong[0]} came back, or others"
+        took = [back["seconds"] for back in backs]
         seconds.append(median(took))
         yield Finding(ids[f"read_{points}"], 1000 * seconds[-1], [1000 * second for second in took], f"all {points} points are there")
     yield _growth(read_growth, sizes, seconds, "points", stopped)
@@ -130,6 +135,10 @@ def measure_points(bench: Bench, backend: str) -> Iterator[Finding]:
 
 def measure_runs(bench: Bench, backend: str) -> Iterator[Finding]:
     growth, listing, filtering = _run_specs(backend, bench)
+    asked = [(listing, "count_runs", "list", bench.sizes.runs[-1]), (filtering, "filter_runs", "filter", 1)]
+    for one, function, *_ in asked:
+        if not natives.offers(backend, function):
+            yield from unsupported([one], "its client has no such query of local runs")
     counts, seconds, stopped = bench.sizes.runs, [], ""
     place = None
     for count in counts:
@@ -140,16 +149,12 @@ def measure_runs(bench: Bench, backend: str) -> Iterator[Finding]:
             stopped = f"; stopped at {count:,} runs: {error}"
             break
     yield _growth(growth, counts, seconds, "runs", stopped)
-    for one, function, verb, wanted, rest in (
-        (listing, "count_runs", "list", counts[-1], ()),
-        (filtering, "filter_runs", "filter", 1, (f"run{counts[-1] - 1:05}",)),
-    ):
-        if not natives.offers(backend, function):
-            yield from unsupported([one], "its client has no such query of local runs")
-        elif stopped:
+    for one, function, verb, wanted in asked:
+        if natives.offers(backend, function) and stopped:
             yield Finding(one.id, status=Status.NOT_REACHED, detail=stopped.removeprefix("; "))
-        else:
+        elif natives.offers(backend, function):
             assert place is not None
+            rest = [f"run{counts[-1] - 1:05}"] if verb == "filter" else []
             results = [bench.drive(place, verb, *rest) for _ in range(bench.sizes.scale_repeats)]
             wrong = [result["runs"] for result in results if result["runs"] != wanted]
             assert not wrong, f"{backend} finds {wrong[0]} runs, not {wanted}"
@@ -175,7 +180,7 @@ def measure_visible(bench: Bench, backend: str) -> Iterator[Finding]:
         seconds, why = _until_visible(bench, backend)
         if seconds is None:
             told = f"not readable within {VISIBLE_SECONDS:.0f} s while the run goes on" + (f" ({bench.portable(why)})" if why else "")
-            yield Finding(one.id, status=Status.UNSUPPORTED, detail=told)
+            yield Finding(one.id, status=Status.NOT_REACHED, detail=told)
             return
         samples.append(seconds)
     yield Finding(one.id, median(samples), samples, "one pair of processes each")
