@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 import trackbridge
 from trackbridge import SettingsError
+from trackbridge import settings as variables
 from trackbridge.files import safe_name
 from trackbridge.journal import writer as journal_writer
 from trackbridge.projection import same
@@ -485,6 +486,21 @@ def test_resume_is_one_run_in_two_shards(monkeypatch: pytest.MonkeyPatch) -> Non
         trackbridge.init(id="slurm-77")
 
 
+def test_two_launches_of_one_job_are_two_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ``srun`` of a job script, with two ranks each; what is to go on after a requeue (``auto``) is the job's, as ever."""
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    ids = []
+    for step in ("0", "1", str(0xFFFFFFFB)):
+        monkeypatch.setenv("SLURM_STEP_ID", step)
+        ids.append(trackbridge.init().id)
+        trackbridge.finish()
+    assert ids == ["slurm-77", "slurm-77-step1", "slurm-77"]
+    assert trackbridge.init(resume="auto").id == "slurm-77"
+    trackbridge.finish()
+
+
 def test_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SettingsError, match="TRACKBRIDGE_RUN_ID"):
@@ -697,3 +713,35 @@ def test_other_variables_are_no_launcher(monkeypatch: pytest.MonkeyPatch, enviro
         monkeypatch.setenv(name, value)
     assert len(trackbridge.init().id) == 10
     trackbridge.finish()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MAX_BYTES", "-1"), ("MAX_BYTES", "inf"), ("FINISH_TIMEOUT", "nan"), ("FINISH_TIMEOUT", "-5")]
+)
+def test_a_number_that_a_setting_cannot_have_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"TRACKBRIDGE_{name} is '{value}'; it must be a number that is not negative"):
+        variables.read({f"TRACKBRIDGE_{name}": value})
+    assert variables.read({"TRACKBRIDGE_FINISH_TIMEOUT": "inf"}).finish_timeout == float("inf")
+
+
+def test_a_folder_with_a_part_that_cannot_be_read_is_no_artifact_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whose copy is quietly smaller than what was logged would be lost."""
+    folder = tmp_path / "model"
+    (folder / "closed").mkdir(parents=True)
+    (folder / "weights").write_bytes(b"1")
+    scandir = os.scandir
+
+    def closed(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    run = trackbridge.init()
+    monkeypatch.setattr(os, "scandir", closed)
+    trackbridge.log_artifact(folder)
+    monkeypatch.setattr(os, "scandir", scandir)
+    trackbridge.finish()
+    assert "Permission denied: '" in capsys.readouterr().err
+    assert trackbridge.read(run.id).artifacts == []

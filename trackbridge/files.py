@@ -106,11 +106,19 @@ def replace(path: Path, data: bytes, *, sync: bool = True, mode: int = 0o666) ->
 
 
 def tree(root: Path, folder: str = "") -> Iterator[tuple[Path, str]]:
-    """(file, relative name) of a file, or of all regular files below a folder in a fixed order. Links are not followed."""
+    """(file, relative name) of a file, or of all regular files below a folder in a fixed order. Links are not followed.
+
+    Raises:
+        OSError: a folder in it cannot be listed; without what lies there it would not be the folder that was meant.
+    """
+
+    def give_up(error: OSError) -> None:
+        raise error
+
     if not root.is_dir():
         yield root, safe_name(folder or root.name)
         return
-    for path in sorted(root.rglob("*")):
+    for path in sorted(Path(place) / name for place, _, names in os.walk(root, onerror=give_up) for name in names):
         if path.is_file() and not path.is_symlink():
             yield path, safe_name(path.relative_to(root).as_posix())
 

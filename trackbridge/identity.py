@@ -22,6 +22,9 @@ LAUNCHERS = {
 """The variables that a tracker's own launcher (``mlflow run``, a W&B agent, ``guild run``) sets, all of them; the first is the id of the run that it
 made."""
 
+SLURM_PSEUDO_STEPS = 0xFFFFFFF0
+"""From here on a step id is no ``srun``: the batch script itself, an interactive or external step (slurm.h)."""
+
 _RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _WORLD = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
@@ -72,7 +75,7 @@ def resolve(run_id: str | None, resume: str, environ: Mapping[str, str] | None =
             )
         return Identity(chosen or random_id(), rank, world_size, "allow")
     if world_size > 1:
-        shared = run_id or launch
+        shared = run_id or (launch and launch + slurm_step(environ))
         if not shared and explicit:
             raise SettingsError(
                 f"{world_size} processes log, and they have no common run id: set TRACKBRIDGE_RUN_ID, or give id=..., the same on every rank"
@@ -112,6 +115,12 @@ def launch_id(environ: Mapping[str, str]) -> str:
         return f"slurm-{environ['SLURM_JOB_ID']}"
     elastic = environ.get("TORCHELASTIC_RUN_ID", "")
     return f"elastic-{re.sub('[^A-Za-z0-9._-]', '-', elastic)[:100]}" if elastic not in ("", "none") else ""
+
+
+def slurm_step(environ: Mapping[str, str]) -> str:
+    """What tells the second ``srun`` of a job from the first, and "" for the first: they are two launches, and a run each."""
+    step = environ.get("SLURM_STEP_ID", "")
+    return f"-step{step}" if "SLURM_JOB_ID" in environ and step.isdigit() and 0 < int(step) < SLURM_PSEUDO_STEPS else ""
 
 
 def random_id() -> str:

@@ -300,7 +300,9 @@ class Run:
         except Exception as error:
             if self._settings.strict or raised_by_handler(error):
                 raise
-            warn_once(f"{type(error).__name__} {error}", f"not logged: {error if isinstance(error, TrackBridgeError) else repr(error)}")
+            warn_once(
+                f"{type(error).__name__} {error}", f"not logged: {error if isinstance(error, (TrackBridgeError, OSError)) else repr(error)}"
+            )
 
     def _log_slowly(self, values: Mapping[str, Any], step: Any) -> None:
         if not isinstance(values, Mapping):

@@ -106,11 +106,12 @@ def _value(variable: str, name: str, text: str, default: object) -> object:
         if text.lower() not in _TRUE + _FALSE:
             raise SettingsError(f"{variable} is {text!r}; it can be 1 or 0")
         return text.lower() in _TRUE
-    try:
-        if isinstance(default, int):
-            return int(float(text))
-        if isinstance(default, float):
-            return float(text)
-    except (ValueError, OverflowError):
-        raise SettingsError(f"{variable} is {text!r}; it must be a number") from None
+    if isinstance(default, (int, float)):
+        try:
+            number = float(text)
+            if number >= 0:  # not NaN either
+                return int(number) if isinstance(default, int) else number
+        except (ValueError, OverflowError):
+            pass
+        raise SettingsError(f"{variable} is {text!r}; it must be a number that is not negative")
     return text

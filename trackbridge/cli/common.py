@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.console import Console
 
 from trackbridge import settings
 from trackbridge.errors import TrackBridgeError
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 10_000)
+"""Where no terminal bounds it, nothing is cut: who reads a pipe searches it."""
+
 messages = Console(stderr=True, soft_wrap=True)  # a command in a message must stay one line
 
 PENDING = 1
@@ -25,6 +30,11 @@ LOST = 3
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Where = Annotated[Path | None, typer.Argument(help="A run's folder, or a folder of runs; TRACKBRIDGE_DIR by default.")]
+
+
+def print_json(value: Any) -> None:
+    """For programs: never in colours, whatever the environment asks for."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2))
 
 
 def run_folders(where: Path | None) -> list[Path]:

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -17,10 +18,12 @@ from rich.table import Table
 
 from trackbridge import environments, registry, settings
 from trackbridge.adapters import Target
-from trackbridge.cli.common import PENDING, Json, console, told_errors
+from trackbridge.cli.common import PENDING, Json, console, print_json, told_errors
 from trackbridge.errors import BackendError
 
 CONNECT_SECONDS = 3.0
+PORTS = {"https": 443, "http": 80, "postgresql": 5432, "mysql": 3306, "aim": 53800}
+"""Of addresses that name none; of others only the host's name is looked up."""
 
 
 class Diagnosis(msgspec.Struct, kw_only=True):
@@ -55,17 +58,23 @@ def doctor(
     """Tell for each backend whether it can be used, and why not. Exit code 1 when one that was named, here or in TRACKBRIDGE_BACKEND, cannot."""
     with told_errors():
         configured = Target.parse_all(settings.read().backend)
-        asked = [Target.parse(name) for name in names or []]
-        known = {target.name: target for target in configured}
-        targets = asked or [known.get(name, Target(name)) for name in registry.names() if name != "memory"]
-        found = [diagnose(target) for target in targets]
+        wanted = _asked(names, configured) if names else list(configured)
+        others = [] if names else [name for name in registry.names() if name not in {"memory", *(target.name for target in wanted)}]
+        found = [diagnose(target) for target in (*wanted, *map(Target, others))]
     if as_json:
-        console.print_json(msgspec.json.encode(found).decode())
+        print_json(found)
     else:
         _show(found)
-    wanted = {target.name for target in (asked or configured)}
-    if any(not one.usable for one in found if one.backend in wanted):
+    if not all(one.usable for one in found[: len(wanted)]):
         raise typer.Exit(PENDING)
+
+
+def _asked(names: Sequence[str], configured: Sequence[Target]) -> list[Target]:
+    """The targets that are meant: a backend's bare name means those of TRACKBRIDGE_BACKEND where that has some."""
+    targets: list[Target] = []
+    for name in names:
+        targets += [target for target in configured if target.name == name] or [Target.parse(name)]
+    return targets
 
 
 def backends(as_json: Json = False) -> None:
@@ -76,7 +85,7 @@ def backends(as_json: Json = False) -> None:
         able = adapter.capabilities(adapter.resolve(Target(name), Path.cwd()))
         rows.append({"backend": name, "flavour": able.flavour, "recovery": able.recovery, "sidecar": able.sidecar, "runs": able.runs})
     if as_json:
-        console.print_json(msgspec.json.encode(rows).decode())
+        print_json(rows)
         return
     table = Table(*rows[0])
     for row in rows:
@@ -118,13 +127,20 @@ def diagnose(target: Target) -> Diagnosis:
 
 def _trouble(target: Target) -> tuple[str, str]:
     """Why the target's place cannot be used, and what to do; empty where it can."""
-    parts = urlsplit(target.location)
+    try:
+        parts = urlsplit(target.location)
+        port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    except ValueError as error:
+        return f"{target} is no address ({error})", f"give it as TRACKBRIDGE_BACKEND={target.name}:http://HOST:PORT"
     if parts.hostname:
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
         try:
-            socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
+            if port is None:
+                socket.getaddrinfo(parts.hostname, None)
+            else:
+                socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
         except OSError as error:
-            return f"{parts.hostname}:{port} does not answer ({error.strerror or error})", "start the server, or correct the address"
+            address = parts.hostname if port is None else f"{parts.hostname}:{port}"
+            return f"{address} does not answer ({error.strerror or error})", "start the server, or correct the address"
         return "", ""
     place = Path(parts.path if parts.scheme and "://" in target.location else target.location)
     place = place.parent if place.is_file() else place

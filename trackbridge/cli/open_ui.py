@@ -15,7 +15,7 @@ import typer
 
 from trackbridge import registry
 from trackbridge.adapters import Target
-from trackbridge.cli.common import console, messages, told_errors
+from trackbridge.cli.common import FAILED, console, messages, told_errors
 from trackbridge.errors import SettingsError
 
 
@@ -41,6 +41,11 @@ def open_ui(
             raise typer.Exit(subprocess.run(command, check=False).returncode)
         except KeyboardInterrupt:
             raise typer.Exit(0) from None
+        except OSError as error:
+            messages.print(
+                f"{command[0]} cannot be started ({error.strerror}): trackbridge doctor {parsed.name}", style="red", markup=False
+            )
+            raise typer.Exit(FAILED) from error
     elif "://" in parsed.location:
         webbrowser.open(parsed.location)
     else:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 import trackbridge
-from trackbridge.cli.common import Json, console, told_errors
+from trackbridge.cli.common import Json, console, print_json, told_errors
 
 
 def runs(
@@ -22,7 +21,7 @@ def runs(
     with told_errors():
         found = list(trackbridge.runs(source))
     if as_json:
-        console.print_json(msgspec.json.encode(found, enc_hook=str).decode())
+        print_json(found)
         return
     table = Table("id", "name", "project", "group", "status", "begun")
     for run in found:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trackbridge.adapters import Target
-from trackbridge.cli.common import FAILED, LOST, PENDING, Json, Where, console, for_each_run
+from trackbridge.cli.common import FAILED, LOST, PENDING, Json, Where, console, for_each_run, print_json
 from trackbridge.deviations import Deviation, Ledger, unpack, words
 from trackbridge.forward.routing import Router
 from trackbridge.forward.state import State, TargetState, states
@@ -39,7 +39,7 @@ def status(where: Where = None, as_json: Json = False) -> None:
     found: list[RunStatus] = []
     well = for_each_run(where, lambda path: found.append(_look(path)))
     if as_json:
-        console.print_json(msgspec.json.encode(found, enc_hook=str).decode())
+        print_json(found)
     else:
         _show(found)
     targets = [target for run in found for target in run.targets]

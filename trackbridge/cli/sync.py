@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from trackbridge.journal.reader import JournalReader, info
 from trackbridge.records import Start, Status
 
 WATCH_SECONDS = 5.0
+PAUSE = 1.0
 
 
 def sync(
@@ -31,28 +33,66 @@ def sync(
 ) -> None:
     """Deliver what is pending. Ctrl-C stops it; nothing is lost, and the next one goes on. Exit codes as of status."""
     at_work: dict[tuple[Path, str], Supervisor] = {}
+    left: list[tuple[Path, Target]] = []
+    anything = watch
     try:
         with told_errors():
             chosen = [_target(text) for text in to or []]
-            while True:
-                for path in run_folders(where):
-                    for target in chosen or _own_targets(path):
+            if watch:
+                while True:
+                    for path, target in _tasks(where, chosen, watch):
                         _begin(path, target, watch, at_work)
-                if not watch:
-                    break
-                time.sleep(WATCH_SECONDS)
-            for supervisor in at_work.values():
-                supervisor.wait(float("inf"))
+                    time.sleep(WATCH_SECONDS)
+            left = _tasks(where, chosen, watch)
+            anything = bool(left)
+            _deliver(left, at_work)
     except KeyboardInterrupt:
         messages.print("stopped; what is pending stays in the journal")
     finally:
         for supervisor in at_work.values():
             supervisor.end()
-    _conclude(at_work)
+    if anything:
+        _conclude(at_work, unbegun=len(left))
+    else:
+        messages.print("no run has a target: name one with --to, like  trackbridge sync --to mlflow:http://127.0.0.1:5000")
 
 
-def _begin(path: Path, target: Target, watch: bool, at_work: dict[tuple[Path, str], Supervisor]) -> None:
-    """Start a forwarder for (run, target), unless one is at work or everything is delivered."""
+def _tasks(where: Path | None, chosen: Sequence[Target], watch: bool) -> list[tuple[Path, Target]]:
+    """Each run with each of its targets. Who watches waits for the first run too.
+
+    Raises:
+        typer.BadParameter: there is no run.
+    """
+    try:
+        folders = run_folders(where)
+    except typer.BadParameter:
+        if not watch:
+            raise
+        folders = []
+    return [(path, target) for path in folders for target in chosen or _own_targets(path)]
+
+
+def _deliver(left: list[tuple[Path, Target]], at_work: dict[tuple[Path, str], Supervisor]) -> None:
+    """One after the other, each removed from `left` when it is begun. What is for a tracker that cannot be reached waits, and the others go on."""
+    unreachable: dict[str, Supervisor] = {}
+    while left:
+        free = next((task for task in left if (held := unreachable.get(str(task[1]))) is None or held.wait(0)), None)
+        if free is None:
+            time.sleep(PAUSE)
+            continue
+        left.remove(free)
+        path, target = free
+        supervisor = _begin(path, target, False, at_work)
+        while supervisor is not None and not supervisor.wait(PAUSE):
+            if all(health.state == State.WAITING for health in supervisor.health()):
+                unreachable[str(target)] = supervisor
+                break
+    for supervisor in at_work.values():
+        supervisor.wait(float("inf"))
+
+
+def _begin(path: Path, target: Target, watch: bool, at_work: dict[tuple[Path, str], Supervisor]) -> Supervisor | None:
+    """Start a forwarder for (run, target), unless one is at work or everything is delivered; what was started."""
     place = path, str(target)
     state = TargetState(path, target)
     known = at_work.get(place)
@@ -63,19 +103,17 @@ def _begin(path: Path, target: Target, watch: bool, at_work: dict[tuple[Path, st
                 messages.print(
                     f"{path.name} -> {target}: process {holder.pid} of {holder.host} is delivering it", markup=False, highlight=False
                 )
-            return
+            return None
         if holder.host == host.identity() and state.health().state == State.WAITING:
             os.kill(holder.pid, signal.SIGTERM)  # it asks with the key and address of a training that is over: what is wrong may be these
     if known is not None:
         if state.health().state not in FINAL or info(path).status != Status.RUNNING:
-            return
+            return None
         known.end()
     elif state.health().state == State.DELIVERED and (cursor := state.cursor()).closed and not news(path, cursor.position):
-        return
-    if known is None and not watch and at_work:
-        for supervisor in list(at_work.values())[:-1]:
-            supervisor.wait(float("inf"))
+        return None
     at_work[place] = Supervisor(path, [target], training=False, once=not watch)
+    return at_work[place]
 
 
 def _target(text: str) -> Target:
@@ -93,17 +131,22 @@ def _own_targets(path: Path) -> list[Target]:
     return [Target.parse(text) for text in texts]
 
 
-def _conclude(at_work: dict[tuple[Path, str], Supervisor]) -> None:
-    code = 0
+def _conclude(at_work: dict[tuple[Path, str], Supervisor], unbegun: int) -> None:
+    """Tell how far each came. `unbegun`: how many were not come to."""
+    code = PENDING if unbegun else 0
     for (path, target), supervisor in at_work.items():
         for health in supervisor.health():
             line = f"{path.name} -> {target}: {health.state}, {health.delivered} values"
             messages.print(line + (f"; {health.message}" if health.message else ""), markup=False, highlight=False)
-            if health.dead:
+            if health.damaged:
+                messages.print(f"{path.name}: {health.damaged} bytes of its journal are damaged: trackbridge status {path}", markup=False)
+            if health.dead or health.damaged:
                 code = LOST
             elif health.state not in (State.DELIVERED, State.HEALTHY):
                 code = code or PENDING
-    if not at_work:
+    if unbegun:
+        messages.print(f"{unbegun} more are not begun")
+    elif not at_work:
         messages.print("everything is delivered")
     if code:
         raise typer.Exit(code)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from trackbridge import registry
 from trackbridge.adapters import Target
-from trackbridge.cli.common import FAILED, LOST, Json, console, for_each_run, told_errors
+from trackbridge.cli.common import FAILED, LOST, Json, console, for_each_run, print_json, told_errors
 from trackbridge.transfer.verify import Verification
 from trackbridge.transfer.verify import verify as check
 
@@ -35,7 +34,7 @@ def verify(
     well = for_each_run(run, one)
     if as_json:
         single = len(found) == 1 and (run / "journal").is_dir()
-        console.print_json(msgspec.json.encode(found[0] if single else found, enc_hook=str).decode())
+        print_json(found[0] if single else found)
     if not all(result.verified for result in found):
         raise typer.Exit(LOST)
     if not well:
