@@ -38,7 +38,7 @@ ALLOWED = {
     "environments": {"errors", "registry"},
     "registry": {"adapters", "environments", "errors", "remote"},
     "remote": {"adapters", "errors", "records", "registry", "stream"},
-    "run": {"deviations", "errors", "files", "identity", "journal", "records", "redact", "report", "settings", "signals", "summary", "values"},
+    "run": {"deviations", "errors", "files", "host", "identity", "journal", "records", "redact", "report", "settings", "signals", "summary", "values"},
     "forward": {
         "adapters", "deviations", "errors", "files", "forward", "host", "journal", "normal", "records", "registry", "report", "run", "sidecar",
         "summary",

@@ -35,6 +35,11 @@ def started(pid: int) -> int | None:
     return 0 if fields[0] in "ZX" else int(fields[19])
 
 
+def own_ticks() -> int:
+    """When this process was started, as :func:`is_dead` takes it."""
+    return started(os.getpid()) or 0
+
+
 def alive(pid: int) -> bool:
     """Whether a process of this id runs here. A zombie does not."""
     ticks = started(pid)
@@ -49,19 +54,22 @@ def alive(pid: int) -> bool:
     return True
 
 
-def is_dead(host: str, pid: int, since: int) -> bool:
+def is_dead(host: str, pid: int, since: int, ticks: int = 0) -> bool:
     """Whether process `pid` of `host`, which ran at `since` (nanoseconds since 1970), is known to be dead.
 
-    False when it runs on another host, where nobody here can tell. A process of the same id that was started later is another one.
+    False when it runs on another host, where nobody here can tell. A process of the same id that was started at another time than `ticks` is
+    another one; where these are not known (0), one that was started later than `since`, which a clock that was set meanwhile makes wrong.
     """
     if host != identity():
         return False
-    ticks = started(pid)
-    if ticks is None:
+    now = started(pid)
+    if now is None:
         return not alive(pid)
-    if ticks == 0:
+    if now == 0:
         return True
-    return _boot_time() + ticks / os.sysconf("SC_CLK_TCK") > since / 1e9 + 2.0
+    if ticks:
+        return now != ticks
+    return _boot_time() + now / os.sysconf("SC_CLK_TCK") > since / 1e9 + 2.0
 
 
 @lru_cache(maxsize=1)

@@ -59,6 +59,7 @@ class Start(Event, tag="start", frozen=True):
     targets: list[str] = []
     provenance: dict[str, Any] = {}
     library: str = ""
+    ticks: int = 0  # when the process was started, in clock ticks since boot; 0 where the system does not tell
 
 
 class Metrics(Event, tag="m", frozen=True):

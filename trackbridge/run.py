@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from trackbridge import files, identity
+from trackbridge import files, host, identity
 from trackbridge.deviations import Deviation, Ledger, Reason
 from trackbridge.errors import SettingsError, TrackBridgeError
 from trackbridge.journal import sync
@@ -284,7 +284,7 @@ class Run:
                     self._journal = self._writer(identity.shard_name(self._start.rank))
                     self._forked = False
                     start = msgspec.structs.replace(
-                        self._start, time=time.time_ns(), pid=os.getpid(), forked=self._settings.ranks == "zero"
+                        self._start, time=time.time_ns(), pid=os.getpid(), ticks=host.own_ticks(), forked=self._settings.ranks == "zero"
                     )
                     self._journal.append([start], vital=True)
                     self._metrics = self._journal.metrics

@@ -248,6 +248,7 @@ def _begin(given: Settings, run_id: str | None, notes: str, job_type: str, *, ex
         targets=[str(target) for target in targets],
         provenance=capture.provenance() if given.capture != "off" else {},
         library=_version(),
+        ticks=host.own_ticks(),
     )
     forwarded = targets if who.rank == 0 and given.mode == "online" else ()
     run = Run(start, directory, given, identity.shard_name(who.rank), lambda run: _forward(run, forwarded, given))

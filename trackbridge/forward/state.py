@@ -148,6 +148,7 @@ class Lease(msgspec.Struct):
     pid: int
     since: int
     token: str
+    ticks: int = 0
 
 
 class LeaseFile:
@@ -155,7 +156,7 @@ class LeaseFile:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "lease.json"
-        self._lease = Lease(host.identity(), os.getpid(), time.time_ns(), secrets.token_hex(8))
+        self._lease = Lease(host.identity(), os.getpid(), time.time_ns(), secrets.token_hex(8), host.own_ticks())
 
     def acquire(self) -> Lease | None:
         """Take the lease; None when it is ours now, else who holds it."""
@@ -200,7 +201,7 @@ class LeaseFile:
 
     def _holds(self, lease: Lease) -> bool:
         if lease.host == host.identity():
-            return not host.is_dead(lease.host, lease.pid, lease.since)
+            return not host.is_dead(lease.host, lease.pid, lease.since, lease.ticks)
         try:
             return time.time() - self._path.stat().st_mtime < LEASE_SECONDS
         except OSError:

@@ -248,7 +248,7 @@ class JournalReader:
         if reader.end is not None:
             return True
         if reader.start is not None and reader.start.host == host.identity():
-            return host.is_dead(reader.start.host, reader.start.pid, reader.start.time)
+            return host.is_dead(reader.start.host, reader.start.pid, reader.start.time, reader.start.ticks)
         return self._age(shard) > SILENT_SECONDS
 
     def _age(self, shard: str) -> float:
