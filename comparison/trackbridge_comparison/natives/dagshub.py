@@ -18,7 +18,3 @@ def log(run, values, step):
 def finish(run):
     run.save()
     run.close()
-
-
-def count_runs(folder):
-    return len(list(Path(folder).glob("*/metrics.csv")))
