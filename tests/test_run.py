@@ -398,6 +398,26 @@ def test_contents_survive_what_the_records_that_name_them_do(tmp_path: Path, mon
     assert {*contents, run.directory / "files"} <= set(synced)
 
 
+def test_a_rule_of_the_summary_counts_what_the_run_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The least loss of rank 0 is not that of rank 1, nor one that a rewind took back."""
+    monkeypatch.setenv("TRACKBRIDGE_RANKS", "all")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TRACKBRIDGE_RUN_ID", "both")
+    for rank, losses in ((0, [3.0, 0.5, 2.0]), (1, [1.0])):
+        monkeypatch.setenv("RANK", str(rank))
+        run = trackbridge.init()
+        run.define_metric("*loss", summary="min")
+        for step, loss in enumerate(losses):
+            trackbridge.log({"loss": loss}, step=step)
+        if rank == 0:
+            run.rewind(1)
+            trackbridge.log({"loss": 2.5}, step=1)
+        trackbridge.finish()
+    summary = trackbridge.read("both").summary
+    assert summary["loss"] == 2.5
+    assert summary["rank1/loss"] == 1.0
+
+
 def test_a_rewind_of_one_rank_takes_nothing_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKBRIDGE_RANKS", "all")
     monkeypatch.setenv("SLURM_JOB_ID", "78")

@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from trackbridge import settings
 from trackbridge.deviations import Deviation, Ledger, Reason, unpack
 from trackbridge.errors import RunNotFound, SettingsError
@@ -59,7 +61,7 @@ class RunData:
         last: dict[str, Any] = {}
         by_rule = Summarizer()
         hidden: set[str] = set()
-        for record in self._records:
+        for record in self._view("surviving"):
             by_rule.see(record.event)
             if isinstance(record.event, Define) and record.event.summary == "none":
                 hidden.add(record.event.pattern)
@@ -93,23 +95,17 @@ class RunData:
         """
         if attempts not in ("surviving", "all"):
             raise SettingsError(f"attempts is {attempts!r}; it can be 'surviving' or 'all'")
-        cuts = self._cuts() if attempts == "surviving" else {}
-        ranks: dict[str, int] = {}
         attempt: dict[str, int] = {}
         order: dict[str, int] = {}
-        for record in self._records:
+        for record in self._view(attempts):
             event, shard = record.event, record.shard
-            if isinstance(event, Start):
-                ranks[shard] = event.rank
-            elif isinstance(event, Rewind):
+            if isinstance(event, Rewind):
                 attempt[shard] = attempt.get(shard, 0) + 1
             elif isinstance(event, Metrics):
-                if event.step is not None and any(event.step >= step for place, step in cuts.get(shard, ()) if record.sequence < place):
-                    continue
                 order[shard] = order.get(shard, -1) + 1
                 for key, value in event.values.items():
                     yield {
-                        "key": ranked(key, ranks.get(shard, 0)),
+                        "key": key,
                         "step": event.step,
                         "time": event.time,
                         "attempt": attempt.get(shard, 0),
@@ -119,6 +115,22 @@ class RunData:
                         "value_any": value,
                         "source": record.source,
                     }
+
+    def _view(self, attempts: str) -> Iterator[Record]:
+        """The records without the points that ``surviving`` drops; the keys of points of other ranks than 0 name their rank."""
+        cuts = self._cuts() if attempts == "surviving" else {}
+        ranks: dict[str, int] = {}
+        for record in self._records:
+            event, shard = record.event, record.shard
+            if isinstance(event, Start):
+                ranks[shard] = event.rank
+            elif isinstance(event, Metrics):
+                if event.step is not None and any(event.step >= step for place, step in cuts.get(shard, ()) if record.sequence < place):
+                    continue
+                if ranks.get(shard, 0):
+                    values = {ranked(key, ranks[shard]): value for key, value in event.values.items()}
+                    record = msgspec.structs.replace(record, event=msgspec.structs.replace(event, values=values))
+            yield record
 
     def _cuts(self) -> dict[str, list[tuple[int, int]]]:
         """Per shard (sequence, step) of each rewind; one in a later shard cuts the earlier ones of its rank as a whole."""
