@@ -9,7 +9,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,24 +114,50 @@ def growth() -> str:
     return "\n".join([*lines, "", f"`python -m benchmarks scale` measures the constants. They do not show {result('scale')['shows_not']}."])
 
 
+def experiment_tables() -> list[tuple[dict[int, str], list[list[str]]]]:
+    """The tables in the report of the experiments: the headings above each, by level, and its rows, the first of which is its head."""
+    headings, tables, inside = dict[int, str](), list[tuple[dict[int, str], list[list[str]]]](), False
+    for line in (ROOT / "examples" / "results" / "report.md").read_text().splitlines():
+        if match := re.match(r"(#+) (.*)", line):
+            level = len(match[1])
+            headings = {known: text for known, text in headings.items() if known < level} | {level: match[2]}
+        elif line.startswith("|"):
+            if not inside:
+                tables.append((headings, []))
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if set(cells) != {"---"}:
+                tables[-1][1].append(cells)
+        inside = line.startswith("|")
+    return tables
+
+
+def columns_of(rows: list[list[str]], wanted: Sequence[str]) -> list[str]:
+    """Some columns of a table, as lines; without rows of what was not run."""
+    places = [rows[0].index(name) for name in wanted]
+    body = [row for row in rows[1:] if row[1] != "not run"]
+    return ["", f"| {' | '.join(wanted)} |", "|---" * len(wanted) + "|", *(f"| {' | '.join(row[place] for place in places)} |" for row in body)]
+
+
 def bias() -> str:
     """The first table of each condition in the report of the bias study, without its wider columns."""
     wanted = ("method", "unbiased accuracy", "explicit MMD", "explicit IOSM, minority", "over StdM", "90% interval")
-    lines, columns, condition = list[str](), list[int](), ""
-    for line in (ROOT / "examples" / "results" / "report.md").read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
-        if line.startswith("### "):
-            condition = line.removeprefix("### ")
-        elif line.startswith("#### Selected on validation"):
-            columns = [-1]
-        elif columns == [-1] and cells:
-            columns = [cells.index(name) for name in wanted]
-            lines += ["", f"**{condition}**", "", f"| {' | '.join(wanted)} |", "|---" * len(wanted) + "|"]
-        elif len(columns) > 1 and not cells:
-            columns = []
-        elif columns and cells and cells[1] != "not run" and cells[0] != "---":
-            lines.append(f"| {' | '.join(cells[column] for column in columns)} |")
+    lines = list[str]()
+    for headings, rows in experiment_tables():
+        if headings.get(4, "").startswith("Selected on validation") and rows[0][:2] == ["method", "trial"]:
+            lines += ["", f"**{headings[3]}**", *columns_of(rows, wanted)]
     return "\n".join(lines[1:])
+
+
+def experiment(heading: str, first: str, *wanted: str) -> Callable[[], str]:
+    """Makes the columns of the table that stands under a heading that begins so, and whose first column is called so."""
+
+    def make() -> str:
+        for headings, rows in experiment_tables():
+            if headings[max(headings)].startswith(heading) and rows[0][0] == first and set(wanted) <= set(rows[0]):
+                return "\n".join(columns_of(rows, wanted)[1:])
+        return "not run"
+
+    return make
 
 
 def comparison() -> str:
@@ -147,6 +173,10 @@ def comparison() -> str:
     return f"{brief.table(schema.load(folder))}\n\n{told}\ncommand that reproduces each cell; `report.html` beside it has sliders for the weights."
 
 
+ACCURACY, STEP = ("test accuracy", "less the best", "90% interval"), "CPU ms a step"
+VERSIONS = ("v1 step (ms)", "v2 step (ms)", "v1 / v2", "accuracy of V2 less V1", "90% interval")
+OPTIMIZERS = ("settings tried", "lr", "weight decay", "at the grid's edge", "test accuracy", "less the best", "90% interval")
+DECAY = ("test accuracy without", "best weight decay", "test accuracy with", "gain by weight decay", "90% interval")
 PARTS: list[tuple[str, str, Callable[[], str]]] = [
     ("docs/settings.md", "settings", settings),
     ("README.md", "comparison", comparison),
@@ -154,6 +184,11 @@ PARTS: list[tuple[str, str, Callable[[], str]]] = [
     ("benchmarks/results/README.md", "speed", speed),
     ("docs/scale.md", "growth", growth),
     ("examples/README.md", "bias", bias),
+    ("examples/README.md", "scaling", experiment("scaling", "training", "training", "parameters (M)", "multiply-adds (M)", *ACCURACY, STEP)),
+    ("examples/README.md", "versions", experiment("V1", "size", "size", "layout", *VERSIONS)),
+    ("examples/README.md", "progressive", experiment("progressive", "training", "training", *ACCURACY, "CPU s, steps", "augmentation")),
+    ("examples/README.md", "madgrad", experiment("Fashion", "optimizer", "optimizer", *OPTIMIZERS)),
+    ("examples/README.md", "decay", experiment("Fashion", "optimizer", "optimizer", *DECAY)),
 ]
 
 

@@ -95,12 +95,7 @@ def run(command: Sequence[str], work: Path, seconds: float, extra: Mapping[str, 
 
 def end(child: subprocess.Popen[bytes]) -> None:
     """SIGKILL the child, its process group, and what has left the group; reap the child."""
-    everyone = descendants(child.pid) if child.poll() is None else []
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    for process in everyone:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(process, signal.SIGKILL)
+    _kill(child)
     child.wait()
     with _lock:
         _alive.discard(child)
@@ -112,8 +107,16 @@ def end_all() -> None:
     with _lock:
         children = list(_alive)
     for child in children:
+        _kill(child)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    everyone = descendants(child.pid) if child.poll() is None else []
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    for process in everyone:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
+            os.kill(process, signal.SIGKILL)
 
 
 def stopping() -> bool:

@@ -156,6 +156,8 @@ def _work(cache: Path) -> Path:
     for left in cache.glob("work-*-*"):
         try:
             kill(int(left.name.split("-")[1]), 0)
+        except PermissionError:  # it lives, and is another user's
+            continue
         except ProcessLookupError:
             children.end_left(left)
             shutil.rmtree(left, ignore_errors=True)

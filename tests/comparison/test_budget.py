@@ -17,6 +17,8 @@ from trackbridge_comparison.children import ChildFailed, OutOfTime, TooLong
 from trackbridge_comparison.schedule import Limits, Schedule
 from trackbridge_comparison.schema import Cell, Spec, Status, Task
 
+from tests.shared import until
+from trackbridge import host
 from trackbridge.errors import BackendError
 
 jobs_strategy = st.lists(st.floats(0.1, 100), max_size=12).map(lambda times: [(f"job{n}", time) for n, time in enumerate(times)])
@@ -169,6 +171,24 @@ def test_interrupted_work_starts_no_more_children(tmp_path: Path) -> None:
     try:
         with pytest.raises(OutOfTime):
             children.start(["true"], tmp_path)
+    finally:
+        children.restart()
+
+
+def test_what_has_left_its_group_ends_with_the_comparison_too(tmp_path: Path) -> None:
+    """A tracker's service in a session of its own."""
+    code = """
+import subprocess, sys, time
+child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+open("pid", "w").write(f"{child.pid}\\n")
+time.sleep(600)
+"""
+    children.start([sys.executable, "-c", code], tmp_path)
+    place = tmp_path / "pid"
+    until(lambda: place.exists() and place.read_text().endswith("\n"))
+    children.end_all()
+    try:
+        until(lambda: not host.alive(int(place.read_text())))
     finally:
         children.restart()
 
