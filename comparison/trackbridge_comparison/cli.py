@@ -328,19 +328,9 @@ class Comparison:
             )
             schedule.run()
 
-    def _complete(self) -> None:
-        """What is told of the measured cells."""
-        left_out = {cell.spec.id for cell in view.left_out(self.data)}
-        try:
-            last = schema.load(RESULTS / "full")
-        except (OSError, msgspec.DecodeError):
-            return
-        self.data.earlier = [cell for cell in last.cells if cell.spec.id in left_out and cell.status.has_value]
-
     def _report(self) -> Sequence[Path]:
         """Write the report of what is there; the files."""
-        self._complete()
-        conclusions.draw(self.data, self._baseline)
+        conclusions.draw(self.data, self._baseline, _last_full())
         self._save()
         return _write(self.data, self._out)
 
@@ -442,6 +432,14 @@ def _baseline(file: Path) -> Data:
         raise TrackBridgeError(f"--baseline {file} cannot be read: {error}; name the data.json of an earlier report") from error
 
 
+def _last_full() -> Data | None:
+    """The last full comparison that is kept with this project."""
+    try:
+        return schema.load(RESULTS / "full")
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 def _check(folder: Path, console: Console) -> int:
     problems = check.folder(folder)
     for problem in problems:
@@ -462,7 +460,7 @@ def _write(data: Data, out: Path) -> Sequence[Path]:
 def _render(out: Path, console: Console) -> int:
     try:
         data = schema.load(out)
-        conclusions.draw(data)
+        conclusions.draw(data, last=_last_full())
         schema.save(data, out)
         paths = _write(data, out)
     except (OSError, msgspec.DecodeError) as error:
