@@ -7,6 +7,7 @@ each a length of 8 bytes and as many bytes; whatever else the client prints goes
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -69,17 +70,19 @@ class RemoteReader:
             if code:
                 said.seek(0)
                 text = said.read().decode("utf-8", "replace").strip()
-                raise (
-                    RunNotFound(text.splitlines()[-1])
-                    if code == NOT_FOUND
-                    else BackendError(f"{self._target} cannot be read: {text[-2000:]}")
-                )
+                if code == NOT_FOUND:
+                    raise RunNotFound(text.splitlines()[-1])
+                ended = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+                raise BackendError(f"{self._target} cannot be read: {text[-2000:] or ended}")
 
 
 def _frames(file: IO[bytes]) -> Iterator[bytes]:
     while len(head := file.read(LENGTH.size)) == LENGTH.size:
         (length,) = LENGTH.unpack(head)
-        yield file.read(length)
+        frame = file.read(length)
+        if len(frame) < length:  # its writer died: its exit code tells
+            return
+        yield frame
 
 
 def main(arguments: Sequence[str]) -> int:
