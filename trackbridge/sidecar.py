@@ -23,7 +23,9 @@ from trackbridge.projection import Point, Projection, same
 from trackbridge.records import Config, Metrics, Record, RunInfo, Start, Summary
 
 LARGEST = 1 << 30
-"""Bytes that a sidecar may unpack to: a hostile one must not fill the memory."""
+RATIO = 200
+"""A sidecar may unpack to `LARGEST` bytes, or to `RATIO` times its own: a journal is packed to a tenth of its size or so, and a hostile sidecar, which
+can unpack to a thousand times its own, must not fill the memory."""
 
 
 def build(run: Path, skip: Iterable[str] = ()) -> tuple[bytes, str]:
@@ -43,15 +45,15 @@ def read(data: bytes) -> list[Record]:
     """The records of a sidecar, marked as such; damaged blocks are passed.
 
     Raises:
-        ValueError: it is torn, no sidecar, or unpacks to more than 1 GiB.
+        ValueError: it is torn, no sidecar, or unpacks to more than any journal does.
     """
     unpacker = zlib.decompressobj()
     try:
-        raw = unpacker.decompress(data, LARGEST)
+        raw = unpacker.decompress(data, max(LARGEST, RATIO * len(data)))
     except zlib.error as error:
         raise ValueError(f"the sidecar cannot be unpacked: {error}") from error
     if not unpacker.eof:
-        raise ValueError("the sidecar is torn, or unpacks to more than 1 GiB")
+        raise ValueError(f"the sidecar is torn, or unpacks to more than {RATIO} times its size")
     found: list[Record] = []
     shard, following, place = "", 0, 0
     for block in blocks.scan(raw):
