@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from trackbridge.errors import JournalError
+from trackbridge.journal import sync
 from trackbridge.journal import writer as module
 from trackbridge.journal.reader import JournalReader
 from trackbridge.journal.repair import repair
 from trackbridge.journal.writer import ShardWriter, refused
 from trackbridge.records import Config, End, Metrics, Start
+
+GIB = 1024**3
 
 
 def begin(folder: Path, **options: object) -> ShardWriter:
@@ -251,3 +256,18 @@ def test_repair_refuses_a_live_journal(tmp_path: Path) -> None:
     begin(tmp_path).metrics({"a": 1}, 1)
     with pytest.raises(JournalError, match="being written"):
         repair(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("total", "free", "usable"),
+    [
+        (1000 * GIB, 100 * GIB, 50 * GIB),
+        (1000 * GIB, 40 * GIB, -10 * GIB),
+        (100_000 * GIB, 4000 * GIB, 3936 * GIB),
+        (100_000 * GIB, 60 * GIB, -4 * GIB),
+    ],
+)
+def test_what_is_left_to_others_of_a_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, total: int, free: int, usable: int) -> None:
+    """A twentieth, and of a cluster's file system no more than 64 GiB."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=total, free=free))
+    assert sync.room(tmp_path) == usable

@@ -16,7 +16,9 @@ INTERVAL = 0.5
 NETWORK_INTERVAL = 30.0
 HEARTBEAT = 10.0
 FREE_SHARE = 0.05
-"""Points are refused while less than this share of the disk is free: a logger must not fill the disk that checkpoints need."""
+MOST_FREE = 64 * 1024**3
+"""Points are refused while less than this share of the disk is free, or less than so many bytes on a disk of more than 1.25 TiB: a logger must not fill
+the disk that checkpoints need, and a cluster's file system that is 96 % full is not full."""
 
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "fuse.sshfs", "9p", "panfs", "afs")
 
@@ -66,7 +68,7 @@ def room(directory: Path) -> int:
         usage = shutil.disk_usage(directory)
     except OSError:
         return sys.maxsize
-    return usage.free - int(FREE_SHARE * usage.total)
+    return usage.free - min(int(FREE_SHARE * usage.total), MOST_FREE)
 
 
 def on_network(directory: Path) -> bool:
