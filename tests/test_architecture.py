@@ -36,7 +36,7 @@ ALLOWED = {
     "adapters": {"deviations", "errors", "names", "projection", "records"},
     "stream": {"records"},
     "environments": {"errors", "registry"},
-    "registry": {"adapters", "environments", "errors", "remote"},
+    "registry": {"adapters", "environments", "errors", "records", "remote"},
     "remote": {"adapters", "errors", "records", "registry", "stream"},
     "run": {"deviations", "errors", "files", "host", "identity", "journal", "records", "redact", "report", "settings", "signals", "summary", "values"},
     "forward": {

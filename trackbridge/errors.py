@@ -12,7 +12,7 @@ class SettingsError(TrackBridgeError, ValueError):
 
 
 class BackendError(TrackBridgeError):
-    """A backend is unknown, or its client is not installed here.
+    """A backend is unknown, its client is not installed here, or what it holds cannot be read.
 
     Args:
         problem: what is wrong.

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import site
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from trackbridge.adapters import Adapter, Reader, Requirements, Target
-from trackbridge.errors import BackendError
+from trackbridge.errors import BackendError, TrackBridgeError
 
 if TYPE_CHECKING:
     from trackbridge.environments import Environment
+    from trackbridge.records import Record, RunInfo
 
 GROUP = "trackbridge.adapters"
 
@@ -125,13 +128,44 @@ def reader(target: Target) -> Reader:
     """A Reader of `target`, whose work is done where its client is.
 
     Raises:
-        BackendError: see :func:`home`.
+        BackendError: see :func:`home`; or, here and from what it returns, the client cannot read.
     """
     if home(target.name) is None:
-        return get(target.name).reader(target)
+        return _ToldReader(target)
     from trackbridge import remote
 
     return remote.RemoteReader(target)
+
+
+class _ToldReader:
+    """An adapter's Reader, whose client's errors are told as ours: they are of a dozen kinds, and none of them names the target."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        with self._told():
+            self._reader = get(target.name).reader(target)
+
+    def runs(self) -> Iterator[RunInfo]:
+        with self._told():
+            yield from self._reader.runs()
+
+    def read(self, run_id: str) -> Iterator[Record]:
+        with self._told():
+            yield from self._reader.read(run_id)
+
+    def sidecar(self, run_id: str) -> tuple[bytes, str] | None:
+        with self._told():
+            return self._reader.sidecar(run_id)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except TrackBridgeError:
+            raise
+        except Exception as error:
+            words = (str(error).strip().splitlines() or [""])[0]
+            raise BackendError(f"{self._target} cannot be read: {type(error).__name__}: {words}") from error
 
 
 def _absent(adapter: Adapter, lacking: list[str]) -> BackendError:

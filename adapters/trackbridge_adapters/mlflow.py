@@ -388,7 +388,7 @@ class MlflowWriter:
 class MlflowReader:
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._client = client(target)
+        self._client = client(target) if _is_there(target) else None  # who reads makes no database
         self._projects: dict[str, str] = {}  # names of the experiments that were searched
 
     def runs(self) -> Iterator[RunInfo]:
@@ -445,6 +445,8 @@ class MlflowReader:
         )
 
     def _search(self, condition: str = "") -> Iterator[Any]:
+        if self._client is None:
+            return
         experiments = self._client.search_experiments()
         self._projects = {one.experiment_id: one.name for one in experiments if self._target.project in ("", one.name)}
         wanted = list(self._projects)
@@ -459,7 +461,7 @@ class MlflowReader:
     def _get(self, run_id: str) -> Any:
         for run in self._search(f"tags.`{ID}` = '{run_id}'"):
             return run
-        run = native_run(self._client, run_id)
+        run = native_run(self._client, run_id) if self._client is not None else None
         if run is None:
             raise RunNotFound(f"no run {run_id} in {self._target}")
         return run
@@ -527,6 +529,16 @@ class MlflowAdapter:
         return ["env", *quiet, "mlflow", "server", "--backend-store-uri", target.location, *listening]
 
 
+def _file(target: Target) -> Path | None:
+    """The database that MLflow keeps in a file; None where a server or another database has the runs."""
+    return Path(target.location.removeprefix("sqlite:///").partition("?")[0]) if target.location.startswith("sqlite:///") else None
+
+
+def _is_there(target: Target) -> bool:
+    file = _file(target)
+    return file is None or file.exists()
+
+
 def client(target: Target) -> Any:
     """MLflow's client, without telemetry, retries of hours, or messages on standard output."""
     for name, value in {
@@ -548,8 +560,8 @@ def client(target: Target) -> Any:
     with told():
         from mlflow.tracking import MlflowClient
 
-        if target.location.startswith("sqlite:///"):
-            _database(Path(target.location.removeprefix("sqlite:///").partition("?")[0]))
+        if (file := _file(target)) is not None:
+            _database(file)
         return MlflowClient(tracking_uri=target.location)
 
 

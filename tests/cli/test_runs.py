@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import trackbridge
+from tests.adapters.servers import free_port
 from tests.shared import command
+from trackbridge.errors import RunNotFound
 
 GOES_ON = """
 import trackbridge
@@ -65,3 +67,25 @@ def test_a_setting_that_cannot_be_used_is_an_error_without_a_traceback(monkeypat
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "TRACKBRIDGE_FINISH_TIMEOUT" in done.stderr
+
+
+def test_what_cannot_be_read_is_told_without_a_traceback(tmp_path: Path) -> None:
+    run = trackbridge.init("p", mode="offline")
+    trackbridge.finish()
+    target = f"mlflow:http://127.0.0.1:{free_port()}"
+    for arguments in (("runs", target), ("verify", str(run.directory), target)):
+        done = command(*arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert f"{target} cannot be read: MlflowException: " in done.stderr
+
+
+def test_who_reads_makes_no_database(tmp_path: Path) -> None:
+    target = f"mlflow:sqlite:///{tmp_path}/typo/mlflow.db"
+    done = command("runs", target)
+    assert done.returncode == 0
+    assert f"{target}: no run is there" in done.stderr
+    assert not (tmp_path / "typo").exists()
+    with pytest.raises(RunNotFound):
+        trackbridge.read("absent", target)
+    assert not (tmp_path / "typo").exists()

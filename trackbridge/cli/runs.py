@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import trackbridge
-from trackbridge.cli.common import Json, console, print_json, told_errors
+from trackbridge.cli.common import Json, console, messages, print_json, told_errors
 
 
 def runs(
@@ -22,6 +22,9 @@ def runs(
         found = list(trackbridge.runs(source))
     if as_json:
         print_json(found)
+        return
+    if not found:
+        messages.print(f"{source or 'the journals'}: no run is there", markup=False, highlight=False)
         return
     table = Table("id", "name", "project", "group", "status", "begun")
     for run in found:
