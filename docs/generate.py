@@ -135,7 +135,12 @@ def columns_of(rows: list[list[str]], wanted: Sequence[str]) -> list[str]:
     """Some columns of a table, as lines; without rows of what was not run."""
     places = [rows[0].index(name) for name in wanted]
     body = [row for row in rows[1:] if row[1] != "not run"]
-    return ["", f"| {' | '.join(wanted)} |", "|---" * len(wanted) + "|", *(f"| {' | '.join(row[place] for place in places)} |" for row in body)]
+    return [
+        "",
+        f"| {' | '.join(wanted)} |",
+        "|---" * len(wanted) + "|",
+        *(f"| {' | '.join(row[place] for place in places)} |" for row in body),
+    ]
 
 
 def bias() -> str:
@@ -174,6 +179,7 @@ def comparison() -> str:
 
 
 ACCURACY, STEP = ("test accuracy", "less the best", "90% interval"), "CPU ms a step"
+STAGES = ("pixels", "dropout", "magnitude", "mixup", "multiply-adds in training (M)")
 VERSIONS = ("v1 step (ms)", "v2 step (ms)", "v1 / v2", "accuracy of V2 less V1", "90% interval")
 OPTIMIZERS = ("settings tried", "lr", "weight decay", "at the grid's edge", "test accuracy", "less the best", "90% interval")
 DECAY = ("test accuracy without", "best weight decay", "test accuracy with", "gain by weight decay", "90% interval")
@@ -184,9 +190,17 @@ PARTS: list[tuple[str, str, Callable[[], str]]] = [
     ("benchmarks/results/README.md", "speed", speed),
     ("docs/scale.md", "growth", growth),
     ("examples/README.md", "bias", bias),
-    ("examples/README.md", "scaling", experiment("scaling", "training", "training", "parameters (M)", "multiply-adds (M)", *ACCURACY, STEP)),
+    (
+        "examples/README.md",
+        "scaling",
+        experiment("scaling", "training", "training", "parameters (M)", "multiply-adds (M)", *ACCURACY, STEP),
+    ),
     ("examples/README.md", "versions", experiment("V1", "size", "size", "layout", *VERSIONS)),
-    ("examples/README.md", "progressive", experiment("progressive", "training", "training", *ACCURACY, "CPU s, steps", "augmentation")),
+    (
+        "examples/README.md",
+        "progressive",
+        experiment("progressive", "training", "training", *STAGES, *ACCURACY, "CPU s, steps", "augmentation"),
+    ),
     ("examples/README.md", "madgrad", experiment("Fashion", "optimizer", "optimizer", *OPTIMIZERS)),
     ("examples/README.md", "decay", experiment("Fashion", "optimizer", "optimizer", *DECAY)),
 ]

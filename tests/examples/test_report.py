@@ -281,7 +281,7 @@ def test_settings_that_differ_in_the_seed_alone_are_one_row() -> None:
 def test_the_studies_of_efficientnet_are_reported_as_they_logged_it(tmp_path: Path) -> None:
     """Two seeds of each; of the photos with the row that does without a network, and no accuracy where digits stand in."""
     for seed in ("0", "1"):
-        for study in ("versions", "scaling"):
+        for study in ("versions", "scaling", "progressive"):
             efficientnet.main(["--smoke", "--study", study, "--log-level", "light", "--seed", seed])
     document = make_report(read_back())
     runs = {run.name: run for run in read_back()}
@@ -294,6 +294,10 @@ def test_the_studies_of_efficientnet_are_reported_as_they_logged_it(tmp_path: Pa
     assert versions["v1 / v2"].startswith(f"{sum(ratios) / 2:.2f} (")
     assert [block.name for block in document.blocks if isinstance(block, Chart)] == ["efficientnet-scaling"]
     assert document.write(tmp_path).exists()
+    stages = row_of(document, "pixels", "progressive")
+    assert (stages["pixels"], stages["magnitude"], stages["seeds"]) == ("20, 24, 28, 32", "5, 7, 8, 10", "2")
+    assert row_of(document, "pixels", "fixed-32-strongest")["dropout"] == "0.2"
+    assert not [block for block in document.blocks if isinstance(block, Heading) and block.text.startswith("Optimizers")]
 
     stand_in = [replace(run, config={**run.config, "dataset_note": "digits stand in"}) for run in read_back()]
     document = make_report(stand_in)

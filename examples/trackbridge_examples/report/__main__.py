@@ -19,7 +19,9 @@ from trackbridge_examples.report.document import Block, Document, Heading
 from trackbridge_examples.report.efficientnet import efficientnet_blocks
 from trackbridge_examples.report.madgrad import madgrad_blocks
 
-PARTS: dict[str, Callable[[str, Sequence[RunFacts]], Iterator[Block]]] = {  # by the tag of the runs
+PARTS: dict[
+    str, Callable[[str, Sequence[RunFacts]], Iterator[Block]]
+] = {  # by the tag of the runs, the first of which counts: an EfficientNet's optimizer is a tag of it too
     results.TAG: lambda project, runs: bias_blocks(project, results.Results(runs)),
     efficientnet.TAG: efficientnet_blocks,
     madgrad.TAG: madgrad_blocks,
@@ -33,7 +35,8 @@ def make_report(runs: Iterable[RunFacts]) -> Document:
     """
     parts: defaultdict[tuple[str, str], list[RunFacts]] = defaultdict(list)
     for run in runs:
-        for tag in PARTS.keys() & run.tags:
+        tag = next((tag for tag in PARTS if tag in run.tags), None)
+        if tag:
             parts[tag, run.project].append(run)
     document = Document([Heading("Report of the experiments", 1)])
     if not parts:

@@ -1,14 +1,16 @@
 """The part of the report about EfficientNets: the trainings of each study over their seeds, and what its claims rest on."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 import altair
 
+from trackbridge_examples.efficientnet.augment import Stage
 from trackbridge_examples.efficientnet.network import LAYOUTS
+from trackbridge_examples.efficientnet.progressive import multiply_adds
 from trackbridge_examples.efficientnet.scaling import WAYS
 from trackbridge_examples.efficientnet.tasks import NOT_AVAILABLE
 from trackbridge_examples.efficientnet.versions import FIGURES, SCALES, STEPS, metric_of
@@ -80,7 +82,7 @@ def efficientnet_blocks(project: str, runs: Sequence[RunFacts]) -> Iterator[Bloc
             if not rows:
                 continue
             yield Heading(title, 4)
-            yield _table(rows)
+            yield _table(rows, _in_stages if study == "progressive" else _counted)
             if study == "versions":
                 yield _versions(rows, [run for run in timed if run.config.get("dataset") == dataset])
             if study == "scaling" and all(row.claimed for row in rows):
@@ -100,23 +102,42 @@ def _rows(runs: Sequence[RunFacts]) -> list[Row]:
     return sorted(made, key=lambda row: (row.label, json.dumps(row.settings, sort_keys=True)))
 
 
-def _table(rows: Sequence[Row]) -> Table:
-    """A column for each setting in which trainings of one name differ."""
+def _counted(row: Row) -> dict[str, str]:
+    """What its network is."""
+    return {
+        f"{name.replace('_', '-')} (M)": f"{row.settings[name] / 1e6:.2f}"
+        for name in ("parameters", "multiply_adds")
+        if name in row.settings
+    }
+
+
+def _in_stages(row: Row) -> dict[str, str]:
+    """What it trains with in each stage, and what that costs."""
+    stages = tuple(Stage(**stage) for stage in row.settings["stages"])
+    classes = sum(metric.startswith("class_accuracy/") for metric in next(iter(row.runs.values())).summary)
+    told = {name: ", ".join(dict.fromkeys(f"{getattr(stage, name):.2g}" for stage in stages)) for name in ("dropout", "magnitude", "mixup")}
+    pixels = ", ".join(dict.fromkeys(str(stage.size) for stage in stages))
+    return {"pixels": pixels, **told, "multiply-adds in training (M)": f"{multiply_adds(stages, classes) / 1e6:.2f}"}
+
+
+def _table(rows: Sequence[Row], describe: Callable[[Row], Mapping[str, str]]) -> Table:
+    """A column for each setting in which trainings of one name differ, and what describes each."""
     values: dict[tuple[str, str], set[str]] = {}
     for row in rows:
         for name in {name for other in rows for name in other.settings}:
             values.setdefault((row.label, name), set()).add(json.dumps(row.settings.get(name)))
     varying = sorted({name for (_, name), found in values.items() if len(found) > 1})
-    counted = [name for name in ("parameters", "multiply_adds") if all(name in row.settings for row in rows) and name not in varying]
+    descriptions = [describe(row) for row in rows]
+    described = list(descriptions[0])
     best = max(rows, key=lambda row: fmean(row.accuracies))
     columns = [*(["training"] if any(row.label for row in rows) else []), *varying]
-    columns += [f"{name.replace('_', '-')} (M)" for name in counted]
+    columns += described
     columns += ["seeds", "test accuracy", "less the best", f"{COVERAGE:.0%} interval", "equal to the best?", *COSTS]
     cells = []
-    for row in rows:
+    for row, description in zip(rows, descriptions, strict=True):
         cell = [row.label] if columns[0] == "training" else []
         cell += [str(row.settings.get(name, "")) for name in varying]
-        cell += [f"{row.settings[name] / 1e6:.2f}" for name in counted]
+        cell += [description.get(name, "") for name in described]
         claim = [spread(row.accuracies), *(("", "", "") if row is best else against(row.over(best)))]
         cells.append([*cell, str(len(row.runs)), *(claim if row.claimed else [NOT_AVAILABLE] * 4), *map(row.cost, COSTS.values())])
     return Table(columns, [*cells, *_baselines(rows, columns)])
