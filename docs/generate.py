@@ -179,7 +179,7 @@ def comparison() -> str:
 
 
 ACCURACY, STEP = ("test accuracy", "less the best", "90% interval"), "CPU ms a step"
-STAGES = ("pixels", "dropout", "magnitude", "mixup", "multiply-adds in training (M)")
+STAGES = ("pixels", "multiply-adds in training (M)")
 VERSIONS = ("v1 step (ms)", "v2 step (ms)", "v1 / v2", "accuracy of V2 less V1", "90% interval")
 OPTIMIZERS = ("settings tried", "lr", "weight decay", "at the grid's edge", "test accuracy", "less the best", "90% interval")
 DECAY = ("test accuracy without", "best weight decay", "test accuracy with", "gain by weight decay", "90% interval")
