@@ -80,7 +80,7 @@ class RunData:
 
     @property
     def deviations(self) -> list[Deviation]:
-        """What changed before it was journaled, and what was edited in the tracker afterwards."""
+        """What changed before it was journaled, what was edited in the tracker afterwards, and what is damaged."""
         ledger = Ledger(self._edited)
         for record in self._records:
             if isinstance(record.event, Deviations):
@@ -271,7 +271,10 @@ def _journal(run_id: str | Path, source: str | None) -> RunData:
     path = Path(run_id) if Path(run_id).joinpath("journal").is_dir() else _directory(source) / run_id
     if not (path / "journal").is_dir():
         raise RunNotFound(f"no run {run_id} in {path.parent}: set TRACKBRIDGE_DIR, or give the path of the run's folder")
-    return RunData(reader.info(path), list(reader.JournalReader(path)))
+    journal = reader.JournalReader(path)
+    records = list(journal)
+    lost = [("journal", journal.damaged, "bytes that cannot be read"), ("records", journal.missing, "accepted, and in no readable block")]
+    return RunData(reader.info(path), records, [Deviation(Reason.DAMAGED, what, count, how) for what, count, how in lost if count])
 
 
 def _float(value: int | float) -> float:

@@ -83,7 +83,7 @@ def test_runs_without_a_target_are_not_called_delivered() -> None:
     assert "no run has a target: name one with --to" in done.stderr
 
 
-def test_damage_of_the_journal_is_told_by_sync_and_by_verify(tmp_path: Path) -> None:
+def test_damage_of_the_journal_is_told_by_whatever_reads_it(tmp_path: Path) -> None:
     run = offline("a")
     good = f"jsonl:{tmp_path}/out"
     (segment,) = (run.directory / "journal").glob("*.tbj")
@@ -98,3 +98,6 @@ def test_damage_of_the_journal_is_told_by_sync_and_by_verify(tmp_path: Path) -> 
     assert "NOT VERIFIED" in verified.stdout
     assert "the journal itself: " in verified.stdout
     assert verified.returncode == 3
+    told = {deviation.subject: deviation.count for deviation in trackbridge.read(run.id).deviations if deviation.reason == "damaged"}
+    assert told["journal"] > 4
+    assert told["records"] >= 1
