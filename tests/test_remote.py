@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import trackbridge
+from tests.adapters.servers import free_port
 from trackbridge import registry
 from trackbridge.adapters import Target
 from trackbridge.errors import BackendError
@@ -30,6 +31,15 @@ def test_a_reader_that_is_killed_within_a_frame(tmp_path: Path, monkeypatch: pyt
     assert next(found).id == "whole"
     with pytest.raises(BackendError, match="cannot be read: killed by SIGKILL"):
         next(found)
+
+
+def test_what_a_client_raises_there_is_told_as_here() -> None:
+    target = Target("mlflow", f"http://127.0.0.1:{free_port()}")
+    for reader in (RemoteReader(target), registry.ToldReader(target)):
+        with pytest.raises(BackendError) as told:
+            list(reader.runs())
+        assert str(told.value).startswith(f"{target} cannot be read: MlflowException: ")
+        assert "Traceback" not in str(told.value)
 
 
 def test_a_remote_reader_reads_what_is_there(tmp_path: Path) -> None:

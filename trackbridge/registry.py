@@ -131,13 +131,13 @@ def reader(target: Target) -> Reader:
         BackendError: see :func:`home`; or, here and from what it returns, the client cannot read.
     """
     if home(target.name) is None:
-        return _ToldReader(target)
+        return ToldReader(target)
     from trackbridge import remote
 
     return remote.RemoteReader(target)
 
 
-class _ToldReader:
+class ToldReader:
     """An adapter's Reader, whose client's errors are told as ours: they are of a dozen kinds, and none of them names the target."""
 
     def __init__(self, target: Target) -> None:

@@ -27,7 +27,8 @@ LENGTH = struct.Struct("<Q")
 RECORDS = 5000
 """Records of a frame: what both sides have in memory at once."""
 
-FAILED, NOT_FOUND = 1, 3
+FAILED, NOT_FOUND = 4, 3
+"""Exit codes of the child: the last line that it wrote is the error's. Another code is that of an interpreter that broke down."""
 
 
 class RemoteReader:
@@ -70,8 +71,8 @@ class RemoteReader:
             if code:
                 said.seek(0)
                 text = said.read().decode("utf-8", "replace").strip()
-                if code == NOT_FOUND:
-                    raise RunNotFound(text.splitlines()[-1])
+                if code in (NOT_FOUND, FAILED):
+                    raise (RunNotFound if code == NOT_FOUND else BackendError)(text.splitlines()[-1])
                 ended = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
                 raise BackendError(f"{self._target} cannot be read: {text[-2000:] or ended}")
 
@@ -96,7 +97,8 @@ def main(arguments: Sequence[str]) -> int:
     text, request, *run_id = arguments
     target = Target.of_parent(text)
     try:
-        reader = registry.check(target.name).reader(target)
+        registry.check(target.name)
+        reader = registry.ToldReader(target)
         if request == "runs":
             for info in reader.runs():
                 send(stream.dump(info, []))
@@ -107,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
         elif (found := reader.sidecar(*run_id)) is not None:
             send(msgspec.msgpack.encode(found))
     except TrackBridgeError as error:
-        print(error, file=sys.stderr)
+        print(" ".join(str(error).split("\n")), file=sys.stderr)
         return NOT_FOUND if isinstance(error, RunNotFound) else FAILED
     return 0
 
