@@ -136,7 +136,6 @@ def columns_of(rows: list[list[str]], wanted: Sequence[str]) -> list[str]:
     places = [rows[0].index(name) for name in wanted]
     body = [row for row in rows[1:] if row[1] != "not run"]
     return [
-        "",
         f"| {' | '.join(wanted)} |",
         "|---" * len(wanted) + "|",
         *(f"| {' | '.join(row[place] for place in places)} |" for row in body),
@@ -149,7 +148,7 @@ def bias() -> str:
     lines = list[str]()
     for headings, rows in experiment_tables():
         if headings.get(4, "").startswith("Selected on validation") and rows[0][:2] == ["method", "trial"]:
-            lines += ["", f"**{headings[3]}**", *columns_of(rows, wanted)]
+            lines += ["", f"**{headings[3]}**", "", *columns_of(rows, wanted)]
     return "\n".join(lines[1:])
 
 
@@ -159,7 +158,7 @@ def experiment(heading: str, first: str, *wanted: str) -> Callable[[], str]:
     def make() -> str:
         for headings, rows in experiment_tables():
             if headings[max(headings)].startswith(heading) and rows[0][0] == first and set(wanted) <= set(rows[0]):
-                return "\n".join(columns_of(rows, wanted)[1:])
+                return "\n".join(columns_of(rows, wanted))
         return "not run"
 
     return make

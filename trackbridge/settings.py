@@ -27,8 +27,8 @@ class Settings:
             it in the training process, for machines with one core.
         durability: ``process`` survives the death of the process, and is synced to the disk every 500 ms (30 s on a network file
             system) against power loss; ``power`` is synced in each call.
-        max_bytes: bound of one run's journal. It protects the disk: at the bound, or when less than 5 % of the disk or 64 GiB are free, points are refused
-            and counted, never deleted.
+        max_bytes: bound of one run's journal. It protects the disk: at the bound, or when less than 5 % of the disk (at most 64 GiB) is free, points are
+            refused and counted, never deleted.
         sidecar: ``on`` attaches the journal to the run in each tracker, so that nothing is lost to the tracker's limits; ``off``.
         capture: ``basic`` records git commit, script name, Python and host; ``basic,system`` also what the process and the machine use of
             processor, memory, disk, network and GPUs, every 15 s, as metrics ``system/...`` (``pip install 'trackbridge[system]'``);

@@ -53,7 +53,7 @@ def read(data: bytes) -> list[Record]:
     except zlib.error as error:
         raise ValueError(f"the sidecar cannot be unpacked: {error}") from error
     if not unpacker.eof:
-        raise ValueError(f"the sidecar is torn, or unpacks to more than {RATIO} times its size")
+        raise ValueError(f"the sidecar is torn, or unpacks to more than {RATIO} times its size and {LARGEST:,} bytes")
     found: list[Record] = []
     shard, following, place = "", 0, 0
     for block in blocks.scan(raw):

@@ -44,7 +44,7 @@ from trackbridge_comparison.bench import SIZES, Bench, Job
 from trackbridge_comparison.engines import ENGINE, ENGINES, Engine
 from trackbridge_comparison.machine import describe
 from trackbridge_comparison.progress import Display
-from trackbridge_comparison.report import brief, view
+from trackbridge_comparison.report import brief
 from trackbridge_comparison.report.words import shown, spread
 from trackbridge_comparison.schedule import Limits, Schedule
 from trackbridge_comparison.schema import Cell, Data, Experiment, Item, Sitting, Spec, Status, Task
@@ -367,7 +367,7 @@ class Comparison:
         say = self._console.print
         for problem in self.data.problems():
             say(problem, style="red", markup=False)
-        left_out = [cell.spec for cell in view.left_out(self.data)]
+        left_out = [cell.spec for cell in self.data.left_out()]
         if left_out:
             say(f"left out for time: {_places(left_out)}", style="yellow", markup=False, highlight=False)
         if self.data.state == "interrupted":

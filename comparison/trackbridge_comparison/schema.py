@@ -408,6 +408,10 @@ class Data(msgspec.Struct, kw_only=True):
         there = {cell.spec.id for cell in self.cells}
         return [spec for spec in self.planned if spec.id not in there]
 
+    def left_out(self) -> list[Cell]:
+        """The cells that were not run for want of time."""
+        return [cell for cell in self.cells if cell.status.left_out]
+
     def problems(self) -> list[str]:
         """Why the exit code is not 0: cells that failed, and read-backs that differ."""
         found = [f"{cell.spec.id} failed" for cell in self.cells if cell.status is Status.FAILED]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -176,7 +178,7 @@ def test_interrupted_work_starts_no_more_children(tmp_path: Path) -> None:
 
 
 def test_what_has_left_its_group_ends_with_the_comparison_too(tmp_path: Path) -> None:
-    """A tracker's service in a session of its own."""
+    """A tracker's service in a session of its own. It and its parent sleep, so that nothing but being killed ends them while this waits."""
     code = """
 import subprocess, sys, time
 child = subprocess.Popen(["sleep", "600"], start_new_session=True)
@@ -187,10 +189,13 @@ time.sleep(600)
     place = tmp_path / "pid"
     until(lambda: place.exists() and place.read_text().endswith("\n"))
     children.end_all()
+    service = int(place.read_text())
     try:
-        until(lambda: not host.alive(int(place.read_text())))
+        until(lambda: not host.alive(service))
     finally:
         children.restart()
+        if host.alive(service):
+            os.kill(service, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -98,7 +98,7 @@ def _content(data: Data) -> dict[str, object]:
         "traits": view.traits(data),
         "changes": view.changes(data),
         "control": [cell for cell in data.cells if cell.spec.way is Way.CONTROL and cell.status.has_value],
-        "left_out": view.left_out(data),
+        "left_out": data.left_out(),
         "missing": data.missing(),
         "problems": data.problems(),
         "results": view.results,

@@ -247,11 +247,6 @@ def traits(data: Data) -> list[Trait]:
     return list(found.values())
 
 
-def left_out(data: Data) -> list[Cell]:
-    """The cells that were not run for want of time."""
-    return [cell for cell in data.cells if cell.status.left_out]
-
-
 def results(run: ExperimentRun) -> list[Result]:
     """The result table of a run."""
     rows: dict[str, Result] = {}
