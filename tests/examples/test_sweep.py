@@ -79,6 +79,7 @@ def test_every_example_can_be_swept_but_only_what_trains_one_model() -> None:
         assert examples.refusal(Task(example, (("seed", "1"),), ("--smoke",))) == ""
     for example, option in (("efficientnet", "--table"), ("madgrad", "--study")):
         assert f"{option} does not train" in examples.refusal(Task(example, (("epochs", "1"),), (option,)))
+    assert examples.refusal(Task("madgrad", (("seed", "1"),), ("--study",))).endswith("no --seed"), "which a study has its own of"
 
 
 @pytest.mark.usefixtures("with_tiny")

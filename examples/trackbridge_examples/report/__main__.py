@@ -19,9 +19,8 @@ from trackbridge_examples.report.document import Block, Document, Heading
 from trackbridge_examples.report.efficientnet import efficientnet_blocks
 from trackbridge_examples.report.madgrad import madgrad_blocks
 
-PARTS: dict[
-    str, Callable[[str, Sequence[RunFacts]], Iterator[Block]]
-] = {  # by the tag of the runs, the first of which counts: an EfficientNet's optimizer is a tag of it too
+# By the tag of the runs, the first of which counts: an EfficientNet's optimizer is a tag of it too.
+PARTS: dict[str, Callable[[str, Sequence[RunFacts]], Iterator[Block]]] = {
     results.TAG: lambda project, runs: bias_blocks(project, results.Results(runs)),
     efficientnet.TAG: efficientnet_blocks,
     madgrad.TAG: madgrad_blocks,

@@ -28,6 +28,7 @@ TITLES = {
     "": "trainings outside the studies",
 }
 ACCURACY = "test/accuracy"
+COUNTED = ("parameters", "multiply_adds")  # of a network, by which no training is chosen
 BASELINE = "baseline/"
 NOT_SETTINGS = ("seed", "preset", "log_level", "dataset_note", "project", "group")  # what may differ between runs of the same settings
 COSTS = {"CPU ms a step": "time/step_cpu_ms", "CPU s, steps": "time/train_cpu_s", "augmentation": "time/augment_cpu_s", "all": "time/cpu_s"}
@@ -104,11 +105,7 @@ def _rows(runs: Sequence[RunFacts]) -> list[Row]:
 
 def _counted(row: Row) -> dict[str, str]:
     """What its network is."""
-    return {
-        f"{name.replace('_', '-')} (M)": f"{row.settings[name] / 1e6:.2f}"
-        for name in ("parameters", "multiply_adds")
-        if name in row.settings
-    }
+    return {f"{name.replace('_', '-')} (M)": f"{row.settings[name] / 1e6:.2f}" for name in COUNTED if name in row.settings}
 
 
 def _in_stages(row: Row) -> dict[str, str]:
@@ -126,9 +123,9 @@ def _table(rows: Sequence[Row], describe: Callable[[Row], Mapping[str, str]]) ->
     for row in rows:
         for name in {name for other in rows for name in other.settings}:
             values.setdefault((row.label, name), set()).add(json.dumps(row.settings.get(name)))
-    varying = sorted({name for (_, name), found in values.items() if len(found) > 1})
+    varying = sorted({name for (_, name), found in values.items() if len(found) > 1 and name not in COUNTED})
     descriptions = [describe(row) for row in rows]
-    described = list(descriptions[0])
+    described = list(dict.fromkeys(name for description in descriptions for name in description))
     best = max(rows, key=lambda row: fmean(row.accuracies))
     columns = [*(["training"] if any(row.label for row in rows) else []), *varying]
     columns += described
